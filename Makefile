@@ -1,0 +1,26 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer:
+#   make demo   makes a recording of its own, finds what is rare in it, writes demo/report.html
+#   make test   checks style, types and behaviour
+PYTHON ?= python3
+BIN := .venv/bin
+# What pytest is asked to run; `make test TESTS=` runs the slow ones as well.
+TESTS ?= -m "not slow"
+
+.PHONY: demo test clean
+
+demo: .venv/ready
+	$(BIN)/raravis demo --out demo --overwrite
+
+test: .venv/ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest $(TESTS)
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv demo build dist
