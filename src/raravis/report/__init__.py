@@ -1,0 +1,40 @@
+"""The report: one HTML page with every rare event, what it looks and sounds like, and why.
+
+`write(Report(...), path)` makes the page. It is a single file, asks no network for anything, and
+works from a memory stick in the field as well as from a server.
+
+    contents.py   what a report is made of: dataclasses of arrays and bytes
+    pack.py       the same, packed for the page and kept under 15 MB
+    page.py       template + style + scripts + data -> one file, written whole or not at all
+    page.html     the frame; page.css the looks
+    *.js          a room of the page each: plain scripts, joined in the order of `page.SCRIPTS`
+
+To add a room to the page, add its element to page.html and its script to `page.SCRIPTS`.
+"""
+
+from raravis.report.contents import (
+    Clip,
+    Member,
+    Picture,
+    Points,
+    Report,
+    ReportEvent,
+    ReportRecording,
+    Threshold,
+    Timeline,
+)
+from raravis.report.page import render, write
+
+__all__ = [
+    "Clip",
+    "Member",
+    "Picture",
+    "Points",
+    "Report",
+    "ReportEvent",
+    "ReportRecording",
+    "Threshold",
+    "Timeline",
+    "render",
+    "write",
+]

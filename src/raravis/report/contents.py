@@ -1,0 +1,167 @@
+"""What a report is made of, as arrays and bytes.
+
+The page knows recordings, scores, events, pictures and sounds; it knows no detector and no model.
+Whoever writes a report fills these in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from raravis.windows import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A spectrogram.
+
+    db       (F, T) level in decibels, band 0 the lowest.
+    band_hz  (F,) centre frequencies, rising.
+    from_s   start of the first frame, seconds from the start of the recording.
+    frame_s  from one frame to the next, in seconds.
+    """
+
+    db: FloatArray
+    band_hz: FloatArray
+    from_s: float
+    frame_s: float
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of a recording to be seen and heard.
+
+    recording  index into `Report.recordings`.
+    score      of the strangest window in it; NaN where it has none.
+    sound      the bytes of an .ogg file (Opus or Vorbis) that lasts from `start_s` to `end_s`.
+               None: the page plays the recording itself, if it can reach it.
+    """
+
+    recording: int
+    start_s: float
+    end_s: float
+    score: float
+    picture: Picture | None = None
+    sound: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ReportEvent:
+    """Something rare, with what shows why.
+
+    rank           1 is the strangest.
+    peak_s         the strangest moment, seconds from the start of the recording.
+    start_time     wall-clock time of `start_s`, ISO 8601, or None.
+    p_value        share of ordinary windows that would score at least as high.
+    original       the event with some seconds around it.
+    reconstructed  what the model made of it, or None where the model cannot reconstruct.
+    error          |original - reconstructed| in decibels, same axes as the original's picture.
+    neighbours     the ordinary stretches most alike, the nearest first.
+    reasons        short plain sentences: why it is thought rare.
+    """
+
+    rank: int
+    recording: int
+    start_s: float
+    end_s: float
+    peak_s: float
+    start_time: str | None
+    score: float
+    p_value: float
+    original: Clip
+    reconstructed: Clip | None = None
+    error: Picture | None = None
+    neighbours: Sequence[Clip] = ()
+    reasons: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Scores of one recording's windows: from (N,) to (N,) in seconds, score (N,)."""
+
+    start_s: FloatArray
+    end_s: FloatArray
+    score: FloatArray
+
+
+@dataclass(frozen=True)
+class ReportRecording:
+    """One recording.
+
+    start_time  wall-clock time of its first sample, ISO 8601, shown as it stands; or None.
+    url         where the page finds the file, relative to the page itself; None if it cannot.
+    timeline    its scores by the main scorer.
+    """
+
+    name: str
+    start_time: str | None
+    duration_s: float
+    url: str | None
+    timeline: Timeline
+
+
+@dataclass(frozen=True)
+class Member:
+    """Another scorer, shown beside the main one.
+
+    timelines  one for each of `Report.recordings`, in order; windows may differ from the main ones.
+    level      its alarm level, or None.
+    """
+
+    timelines: Sequence[Timeline]
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Points:
+    """The embeddings of N windows, seen along their three main directions.
+
+    coords     (N, 3) principal components.
+    cluster    (N,) which group, 0 ... at most 254.
+    recording  (N,) index into `Report.recordings`.
+    explained  (3,) share of the variance along each direction.
+    """
+
+    coords: FloatArray
+    cluster: IntArray
+    recording: IntArray
+    start_s: FloatArray
+    end_s: FloatArray
+    score: FloatArray
+    explained: FloatArray
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """From which score on a window is alarmed, and which share of ordinary windows passes it."""
+
+    level: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that stands on the page.
+
+    created   when it was made, as it shall be read.
+    summary   (label, value) pairs: hours heard, largest and mean error, ...; shown in order.
+    scorer    the name of the main scorer.
+    members   name -> another scorer's timelines.
+    events    the strangest first.
+    skipped   (path, reason) of what could not be read.
+    settings  the resolved configuration, as a nested dict.
+    """
+
+    title: str
+    created: str
+    summary: Sequence[tuple[str, str]]
+    threshold: Threshold
+    recordings: Sequence[ReportRecording]
+    events: Sequence[ReportEvent]
+    points: Points | None = None
+    members: Mapping[str, Member] = field(default_factory=dict)
+    skipped: Sequence[tuple[str, str]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    scorer: str = "rarity"

@@ -1,0 +1,344 @@
+"""A report as one JSON value for the page: arrays packed as base64, media within a budget.
+
+Columns go as little-endian typed arrays, which a browser unpacks a hundred times faster than
+JSON numbers. What does not fit is left out in a fixed order: first the sounds of neighbours, then
+the sounds of reconstructions, then the pictures of neighbours, then sounds and pictures of the
+lowest ranks. The page plays what was left out from the recordings, and says how much that was.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from raravis.errors import ParameterError
+from raravis.pictures import COLOURS, shrink_frames, to_levels, to_png
+from raravis.report.contents import Clip, Picture, Points, Report, ReportEvent, Timeline
+from raravis.windows import FloatArray, IntArray
+
+PAGE_BYTES = 15_000_000
+MOST_WINDOWS = 200_000
+MOST_POINTS = 200_000
+LEVELS = 32
+PICTURE_FRAMES = 420
+NEIGHBOUR_FRAMES = 160
+
+Json = dict[str, Any]
+_KINDS = {"f4": "<f4", "u4": "<u4", "u2": "<u2", "u1": "u1"}
+
+
+def pack_array(array: Any, kind: str) -> Json:
+    """A column as {"kind", "data"}: `kind` is f4, u4, u2 or u1, `data` its bytes in base64."""
+    data = np.ascontiguousarray(array, dtype=_KINDS[kind]).tobytes()
+    return {"kind": kind, "data": base64.b64encode(data).decode("ascii")}
+
+
+def unpack_array(packed: Json) -> FloatArray:
+    """The inverse of `pack_array`."""
+    return np.frombuffer(base64.b64decode(packed["data"]), dtype=_KINDS[packed["kind"]])
+
+
+def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
+    """The report as the page's scripts read it; about `page_bytes` long once written as JSON."""
+    check(report)
+    packed: Json = {
+        "title": report.title,
+        "colours": {name: list(stops) for name, stops in COLOURS.items()},
+        "recordings": [
+            {
+                "name": recording.name,
+                "start_time": recording.start_time,
+                "duration_s": _number(recording.duration_s),
+                "url": recording.url,
+            }
+            for recording in report.recordings
+        ],
+        "threshold": {
+            "level": _number(report.threshold.level),
+            "p_value": _number(report.threshold.p_value),
+        },
+        "scorers": _pack_scorers(report),
+        "points": None if report.points is None else _pack_points(report.points),
+    }
+    budget = _Budget(page_bytes - len(json.dumps(packed)))
+    packed["bands"] = budget.bands
+    packed["events"] = _pack_events(report.events, budget)
+    packed["left_out"] = {"pictures": budget.pictures_left_out, "sounds": budget.sounds_left_out}
+    return packed
+
+
+def check(report: Report) -> None:
+    """Raises ParameterError where the parts of a report do not fit together."""
+    count = len(report.recordings)
+    for name, member in report.members.items():
+        if len(member.timelines) != count:
+            raise ParameterError(
+                f"member {name!r} needs one timeline for each of {count} recordings, "
+                f"got {len(member.timelines)}"
+            )
+    for recording in report.recordings:
+        if recording.url is not None and _leaves_the_disk(recording.url):
+            raise ParameterError(
+                f"the url of a recording must be relative to the page, got {recording.url!r}"
+            )
+    for event in report.events:
+        for clip in (event.original, *event.neighbours):
+            if not 0 <= clip.recording < count:
+                raise ParameterError(
+                    f"event {event.rank} names recording {clip.recording}, there are {count}"
+                )
+    if report.points is not None:
+        _check_points(report.points, count)
+
+
+def _check_points(points: Points, recordings: int) -> None:
+    rows = len(points.coords)
+    if points.coords.shape != (rows, 3) or not np.isfinite(points.coords).all():
+        raise ParameterError(f"coords must be finite and (N, 3), got {points.coords.shape}")
+    for name in ("cluster", "recording", "start_s", "end_s", "score"):
+        if len(getattr(points, name)) != rows:
+            raise ParameterError(
+                f"{name} must have one value for each of {rows} points, "
+                f"got {len(getattr(points, name))}"
+            )
+    if rows and not 0 <= points.cluster.min() <= points.cluster.max() <= 254:
+        raise ParameterError(f"cluster must be in [0, 254], got {points.cluster.max()}")
+    if rows and not 0 <= points.recording.min() <= points.recording.max() < recordings:
+        raise ParameterError(
+            f"a point names recording {points.recording.max()}, there are {recordings}"
+        )
+
+
+def _leaves_the_disk(url: str) -> bool:
+    """Whether `url` names a scheme or a host, so that following it might go to a network."""
+    return ":" in url.split("/", 1)[0] or url.startswith(("//", "\\"))
+
+
+def _number(value: float) -> float | None:
+    """A number that JSON can hold: seven digits, None where it is not finite."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def _seconds(value: float) -> float:
+    return round(float(value), 4)
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+def _pack_scorers(report: Report) -> list[Json]:
+    """The main scorer first, then its members, each with the timelines of all recordings."""
+    main = [recording.timeline for recording in report.recordings]
+    scorers = [{"name": report.scorer, "level": _number(report.threshold.level)}]
+    scorers[0] |= _pack_timelines(main)
+    for name, member in report.members.items():
+        level = None if member.level is None else _number(member.level)
+        scorers.append({"name": name, "level": level, **_pack_timelines(member.timelines)})
+    return scorers
+
+
+def _pack_timelines(timelines: Sequence[Timeline]) -> Json:
+    """Timelines end to end; `counts` says how many windows each recording has."""
+    total = sum(len(line.score) for line in timelines)
+    run = max(1, -(-total // MOST_WINDOWS))
+    thinned = [strongest_of(line, run) for line in timelines]
+    return {
+        "counts": pack_array([len(line.score) for line in thinned], "u4"),
+        "start_s": pack_array(_joined([line.start_s for line in thinned]), "f4"),
+        "end_s": pack_array(_joined([line.end_s for line in thinned]), "f4"),
+        "score": pack_array(_joined([line.score for line in thinned]), "f4"),
+        "run": run,
+    }
+
+
+def _joined(columns: Sequence[FloatArray]) -> FloatArray:
+    return np.concatenate(columns) if columns else np.zeros(0)
+
+
+def strongest_of(line: Timeline, run: int) -> Timeline:
+    """Every `run` neighbouring windows as one, with the score of the strangest."""
+    if run == 1 or len(line.score) == 0:
+        return line
+    first = np.arange(0, len(line.score), run)
+    last = np.minimum(first + run, len(line.score)) - 1
+    return Timeline(
+        np.asarray(line.start_s)[first],
+        np.asarray(line.end_s)[last],
+        np.fmax.reduceat(np.asarray(line.score, dtype=np.float64), first),
+    )
+
+
+# --- points --------------------------------------------------------------------------------------
+
+
+def _pack_points(points: Points) -> Json:
+    """Coordinates as 16-bit places on one scale for all three axes, so that angles stay true."""
+    rows = _rows_to_show(points.score, MOST_POINTS)
+    coords = np.asarray(points.coords, dtype=np.float64)[rows]
+    low = coords.min(axis=0) if len(rows) else np.zeros(3)
+    span = float((coords - low).max()) if len(rows) else 1.0
+    places = np.rint((coords - low) / (span or 1.0) * 65535)
+    return {
+        "coords": pack_array(places, "u2"),
+        "cluster": pack_array(points.cluster[rows], "u1"),
+        "recording": pack_array(points.recording[rows], "u4"),
+        "start_s": pack_array(points.start_s[rows], "f4"),
+        "end_s": pack_array(points.end_s[rows], "f4"),
+        "score": pack_array(points.score[rows], "f4"),
+        "explained": [_number(share) for share in points.explained],
+        "total": len(points.coords),
+    }
+
+
+def _rows_to_show(score: FloatArray, most: int) -> IntArray:
+    """All rows, or the strangest twentieth of `most` and an even choice of the others; sorted."""
+    if len(score) <= most:
+        return np.arange(len(score))
+    order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
+    strange, others = order[: most // 20], np.sort(order[most // 20 :])
+    even = np.linspace(0, len(others) - 1, most - len(strange)).astype(np.int64)
+    return np.sort(np.concatenate([strange, others[even]]))
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+class _Budget:
+    """How many bytes of media may still be embedded, and what had to stay out."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+        self.pictures_left_out = 0
+        self.sounds_left_out = 0
+        self.bands: list[list[float]] = []
+
+    def sound(self, sound: bytes | None) -> str | None:
+        text = None if sound is None else self._take(sound)
+        self.sounds_left_out += sound is not None and text is None
+        return text
+
+    def picture(
+        self, picture: Picture | None, low_high: tuple[float, float], frames: int
+    ) -> Json | None:
+        if picture is None:
+            return None
+        db, step = shrink_frames(np.asarray(picture.db, dtype=np.float64), frames)
+        text = self._take(to_png(to_levels(db, *low_high, LEVELS)))
+        self.pictures_left_out += text is None
+        return text and {
+            "png": text,
+            "levels": LEVELS,
+            "low_db": low_high[0],
+            "high_db": low_high[1],
+            "from_s": _seconds(picture.from_s),
+            "to_s": _seconds(picture.from_s + db.shape[1] * step * picture.frame_s),
+            "bands": self._bands(picture.band_hz),
+        }  # type: ignore[return-value]
+
+    def _take(self, data: bytes) -> str | None:
+        size = (len(data) + 2) // 3 * 4
+        if size > self.left:
+            return None
+        self.left -= size
+        return base64.b64encode(data).decode("ascii")
+
+    def _bands(self, band_hz: FloatArray) -> int:
+        """Which of the shared frequency axes this is."""
+        axis = [round(float(hz), 1) for hz in band_hz]
+        if axis not in self.bands:
+            self.bands.append(axis)
+        return self.bands.index(axis)
+
+
+def _pack_events(events: Sequence[ReportEvent], budget: _Budget) -> list[Json]:
+    """Facts of all events, then their media: the most telling kind first, by rank in each."""
+    packed = [_facts(event) for event in events]
+    kinds: tuple[Callable[[ReportEvent, Json, _Budget], None], ...] = (
+        _add_pictures,
+        _add_original_sound,
+        _add_neighbour_pictures,
+        _add_reconstructed_sound,
+        _add_neighbour_sounds,
+    )
+    for add in kinds:
+        for event, target in zip(events, packed, strict=True):
+            add(event, target, budget)
+    return packed
+
+
+def _facts(event: ReportEvent) -> Json:
+    return {
+        "rank": event.rank,
+        "recording": event.recording,
+        "start_s": _seconds(event.start_s),
+        "end_s": _seconds(event.end_s),
+        "peak_s": _seconds(event.peak_s),
+        "start_time": event.start_time,
+        "score": _number(event.score),
+        "p_value": _number(event.p_value),
+        "original": _clip_facts(event.original),
+        "reconstructed": event.reconstructed and _clip_facts(event.reconstructed),
+        "error": None,
+        "neighbours": [_clip_facts(clip) for clip in event.neighbours],
+        "reasons": list(event.reasons),
+    }
+
+
+def _clip_facts(clip: Clip) -> Json:
+    return {
+        "recording": clip.recording,
+        "start_s": _seconds(clip.start_s),
+        "end_s": _seconds(clip.end_s),
+        "score": _number(clip.score),
+        "picture": None,
+        "sound": None,
+    }
+
+
+def _add_pictures(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    clips = [clip for clip in (event.original, event.reconstructed) if clip is not None]
+    shared = _range_db([clip.picture for clip in clips])
+    target["original"]["picture"] = budget.picture(event.original.picture, shared, PICTURE_FRAMES)
+    if event.reconstructed is not None:
+        target["reconstructed"]["picture"] = budget.picture(
+            event.reconstructed.picture, shared, PICTURE_FRAMES
+        )
+    if event.error is not None:
+        own = (0.0, _range_db([event.error])[1])
+        target["error"] = budget.picture(event.error, own, PICTURE_FRAMES)
+
+
+def _add_original_sound(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    target["original"]["sound"] = budget.sound(event.original.sound)
+
+
+def _add_neighbour_pictures(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    """On the scale of the event's own picture, so that loud and quiet can be compared."""
+    low_high = _range_db([event.original.picture])
+    for clip, facts in zip(event.neighbours, target["neighbours"], strict=True):
+        facts["picture"] = budget.picture(clip.picture, low_high, NEIGHBOUR_FRAMES)
+
+
+def _add_reconstructed_sound(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    if event.reconstructed is not None:
+        target["reconstructed"]["sound"] = budget.sound(event.reconstructed.sound)
+
+
+def _add_neighbour_sounds(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    for clip, facts in zip(event.neighbours, target["neighbours"], strict=True):
+        facts["sound"] = budget.sound(clip.sound)
+
+
+def _range_db(pictures: Iterable[Picture | None]) -> tuple[float, float]:
+    """Whole decibels between which nearly all of the pictures' levels lie."""
+    values = [np.asarray(p.db)[np.isfinite(p.db)] for p in pictures if p is not None]
+    joined = np.concatenate(values) if values else np.zeros(0)
+    if joined.size == 0:
+        return -80.0, 0.0
+    low, high = math.floor(np.percentile(joined, 2)), math.ceil(np.percentile(joined, 99.9))
+    return float(low), float(max(high, low + 1))

@@ -1,0 +1,187 @@
+"""The page itself: template, style, scripts and data in one HTML file that needs no network.
+
+What a person must be able to read without scripts (the summary, what could not be read, the
+settings) is written as HTML here; the scripts draw the rest from the packed data.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from raravis.errors import RunError
+from raravis.report.contents import Report, ReportEvent
+from raravis.report.pack import pack
+
+SCRIPTS = (
+    "data.js",
+    "words.js",
+    "player.js",
+    "spectrogram.js",
+    "timeline.js",
+    "recordings.js",
+    "events.js",
+    "export.js",
+    "cloud.js",
+    "main.js",
+)
+
+
+def write(report: Report, path: Path | str) -> Path:
+    """Writes the report as one HTML file, whole or not at all, and returns where it lies.
+
+    Raises ParameterError where the parts of the report do not fit together, RunError where the
+    file cannot be written.
+    """
+    path = Path(path)
+    page = render(report).encode("utf-8")
+    unfinished = path.with_name(path.name + ".tmp")
+    try:
+        with unfinished.open("wb") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise RunError(
+            f"the report could not be written to {path}: {error.strerror}; "
+            "make room or choose another folder"
+        ) from error
+    return path
+
+
+def render(report: Report) -> str:
+    """The report as HTML."""
+    style = _asset("page.css")
+    script = "(() => {\n'use strict';\n" + "\n".join(map(_asset, SCRIPTS)) + "})();\n"
+    return Template(_asset("page.html")).substitute(
+        policy=_policy(style, script),
+        style=style,
+        script=script,
+        data=_json_for_html(pack(report)),
+        title=escape(report.title),
+        created=escape(report.created),
+        lead=escape(lead(report)),
+        summary=_summary(report),
+        skipped=_skipped(report),
+        settings=_settings(report.settings),
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("raravis.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Content security policy: this very style and script, embedded media, recordings on disk.
+
+    `default-src 'none'` also closes fetch, frames, fonts, forms and objects.
+    """
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "img-src data:",
+            "media-src data: file: 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+def _json_for_html(value: Any) -> str:
+    """JSON in which nothing can end the script element around it."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+# --- what is read without scripts ----------------------------------------------------------------
+
+
+def lead(report: Report) -> str:
+    """The result in plain sentences."""
+    heard_s = sum(recording.duration_s for recording in report.recordings)
+    heard = f"{duration_words(heard_s)} of {_count(len(report.recordings), 'recording')}"
+    if not report.events:
+        return f"raravis went through {heard} and found nothing that stands out."
+    strangest = min(report.events, key=lambda event: event.rank)
+    stand = "moment stands" if len(report.events) == 1 else "moments stand"
+    return (
+        f"raravis went through {heard}. {len(report.events):,} {stand} out; "
+        f"the strangest is at {_when(strangest)} in {report.recordings[strangest.recording].name}."
+    )
+
+
+def _when(event: ReportEvent) -> str:
+    if event.start_time is not None:
+        date, _, clock = event.start_time.partition("T")
+        return f"{clock[:8]} on {date}" if clock else date
+    return duration_words(event.start_s)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration_words(seconds: float) -> str:
+    """Such as `5 h 12 min`, `8 min 10 s` or `7.5 s`."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def _summary(report: Report) -> str:
+    return "\n".join(
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd></div>"
+        for label, value in report.summary
+    )
+
+
+def _skipped(report: Report) -> str:
+    """A table of what could not be read, or nothing at all."""
+    if not report.skipped:
+        return ""
+    rows = "\n".join(
+        f"<tr><td>{escape(path)}</td><td>{escape(reason)}</td></tr>"
+        for path, reason in report.skipped
+    )
+    return (
+        '<details class="fold" id="skipped">\n'
+        f"<summary>{_count(len(report.skipped), 'file')} could not be read</summary>\n"
+        '<div class="scroll"><table><thead><tr><th scope="col">File</th>'
+        f'<th scope="col">Why</th></tr></thead><tbody>\n{rows}\n</tbody></table></div></details>'
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    """A nested dict as nested definition lists."""
+    rows = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows.append(f"<div><dt>{escape(str(key))}</dt><dd>{_settings(value)}</dd></div>")
+        else:
+            text = json.dumps(value, default=str, ensure_ascii=False)
+            shown = value if isinstance(value, str) else text
+            rows.append(f"<div><dt>{escape(str(key))}</dt><dd>{escape(shown)}</dd></div>")
+    return f"<dl>{''.join(rows)}</dl>" if rows else "<p>None were recorded.</p>"
