@@ -1,0 +1,40 @@
+"""The command line. Each verb is one function; a file holds the verbs of one kind of work.
+
+Heavy imports stand inside the verbs, so that `raravis --help` is quick and loads no torch.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from raravis.cli import asking, measuring, working
+from raravis.cli.console import complain
+from raravis.errors import NothingToRead, RaravisError
+
+app = typer.Typer(
+    name="raravis",
+    help="Finds what is rare in hours of unlabelled recordings, and says when and why.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+for verb in (*working.VERBS, *asking.VERBS, *measuring.VERBS):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Runs the command line. Exit code 1 after an error, 2 where nothing could be read."""
+    try:
+        app()
+    except NothingToRead as error:
+        complain(str(error))
+        sys.exit(2)
+    except RaravisError as error:
+        complain(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("stopped; what was written stays, and the same command goes on from there")
+        sys.exit(130)

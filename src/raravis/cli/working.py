@@ -1,0 +1,243 @@
+"""Verbs that do the work: detect, fit, score, report, demo."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from raravis.cli import console
+from raravis.cli.settings import with_settings
+from raravis.configuration import Table
+from raravis.errors import DataError, RunError
+
+if TYPE_CHECKING:
+    from raravis.detector import Detector
+
+Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run.")]
+Out = Annotated[Path, typer.Option(help="Folder to write the run to.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail where anything had to be skipped.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+RUN_FILES = ("run.toml", "model.toml", "model.safetensors", "events.csv", "report.html",
+             "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")  # fmt: skip
+
+
+@with_settings
+def detect(
+    paths: Paths,
+    out: Out = Path("run"),
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    as_json: Json = False,
+    config: Table | None = None,
+) -> None:
+    """Learn from recordings, score them, and report what is rare: the main job.
+
+    Example: raravis detect recordings/ --out run
+    """
+    from raravis.detector import Detector
+
+    make_room(out, overwrite)
+    detector = Detector.from_config(config or {})
+    with console.showing_progress() as progress:
+        source = detector.open(paths)
+        tell_resampled(source.resampled)
+        detector.fit(source, progress).save(out)
+        detector.score(source, run=out, progress=progress)
+        page = write_report(out, progress)
+    finish(out, detector, page, strict, as_json)
+
+
+@with_settings
+def fit(
+    paths: Paths,
+    out: Out = Path("run"),
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    config: Table | None = None,
+) -> None:
+    """Learn what is ordinary in recordings, and save it.
+
+    Example: raravis fit recordings/ --out run
+    """
+    from raravis.detector import Detector
+
+    make_room(out, overwrite)
+    detector = Detector.from_config(config or {})
+    with console.showing_progress() as progress:
+        source = detector.open(paths)
+        tell_resampled(source.resampled)
+        detector.fit(source, progress).save(out)
+    console.list_skipped(source.skipped)
+    console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
+    refuse_skipped(strict, len(source.skipped))
+
+
+def score(
+    run: Run,
+    paths: Paths,
+    out: Annotated[Path | None, typer.Option(help="Write to another run instead.")] = None,
+    strict: Strict = False,
+    as_json: Json = False,
+) -> None:
+    """Score recordings with a saved model, also ones it has never seen.
+
+    Stopped at any moment, the same command goes on where it was. Example:
+    raravis score run new-recordings/
+    """
+    from raravis.detector import Detector
+
+    detector = Detector.load(run)
+    target = out or run
+    with console.showing_progress() as progress:
+        source = detector.open(paths)
+        tell_resampled(source.resampled)
+        if out is not None:
+            make_room(out, overwrite=False)
+            detector.save(out)
+        detector.score(source, run=target, progress=progress)
+    finish(target, detector, None, strict, as_json)
+
+
+def report(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default RUN/report.html.")
+    ] = None,
+    events: Annotated[int, typer.Option(help="Events to show at most.")] = 40,
+) -> None:
+    """Write the report of a run: one page to open in a browser.
+
+    Example: raravis report run
+    """
+    with console.showing_progress() as progress:
+        page = write_report(run, progress, out, events)
+    console.out.print(str(page), soft_wrap=True)
+
+
+def demo(
+    out: Out = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="Length of the recording.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of the recording and of the detector.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make a dawn chorus with a plane and a chainsaw in it, and find them.
+
+    Example: raravis demo
+    """
+    import pandas as pd
+    import soundfile
+
+    from raravis.detector import Detector
+    from raravis.synthesis import RATE_HZ, dawn_chorus
+
+    make_room(out, overwrite)
+    recording = out / "recordings" / "dawn_chorus_20260501_043000.flac"
+    recording.parent.mkdir(parents=True, exist_ok=True)
+    samples, sounds = dawn_chorus(minutes, seed)
+    soundfile.write(recording, samples, RATE_HZ)
+    pd.DataFrame([vars(sound) for sound in sounds]).to_csv(out / "true_events.csv", index=False)
+    console.tell(f"made {recording}: {minutes:g} min, {len(sounds)} sounds, 2 of them rare")
+    detector = Detector(seed=seed)
+    with console.showing_progress() as progress:
+        detector.fit(recording.parent, progress).save(out)
+        detector.score(recording.parent, run=out, progress=progress)
+        page = write_report(out, progress)
+    found = detector.events()
+    rows: list[dict[str, Any]] = []
+    for sound in (sound for sound in sounds if sound.rare):
+        hits = found[(found.start_s < sound.end_s) & (found.end_s > sound.start_s)]
+        best = hits.iloc[0] if len(hits) else None
+        rows.append(
+            {
+                "rare sound": sound.label,
+                "true_s": f"{sound.start_s:.1f}–{sound.end_s:.1f}",
+                "found_s": f"{best.start_s:.1f}–{best.end_s:.1f}" if best is not None else None,
+                "rank": int(best["rank"]) if best is not None else None,
+            }
+        )
+    if as_json:
+        console.print_json({"found": rows, "events": len(found), "report": str(page)})
+        return
+    title = f"What was put in, and what was found among {len(found)} events"
+    console.print_table(list(rows[0]), [list(row.values()) for row in rows], title)
+    console.out.print(f"report: {page}", soft_wrap=True)
+
+
+# --- what the verbs share ----------------------------------------------------------------------
+
+
+def make_room(folder: Path, overwrite: bool) -> None:
+    """Makes sure that a new run can be written. Raises RunError where one is in the way."""
+    there = [name for name in RUN_FILES if (folder / name).exists()]
+    if there and not overwrite:
+        raise RunError(
+            f"{folder} holds a run already ({', '.join(there)}): go on with "
+            f"`raravis score {folder} RECORDINGS`, replace it with --overwrite, "
+            "or choose another --out"
+        )
+    try:
+        for name in there:
+            (folder / name).unlink()
+        if overwrite:
+            shutil.rmtree(folder / "embeddings", ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def write_report(run: Path, progress: Any, out: Path | None = None, most_events: int = 40) -> Path:
+    """The report of a run as a page; returns where it lies."""
+    from raravis.explain import explain
+    from raravis.report import write
+
+    page = out or run / "report.html"
+    write(explain(run, most_events=most_events, progress=progress), page)
+    return page
+
+
+def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_json: bool) -> None:
+    """Prints the strangest events, and on standard error what was skipped and what comes next."""
+    from raravis.store import Store
+
+    with Store.open(run) as store:
+        skipped = store.skipped()
+    events = detector.events()
+    if as_json:
+        console.print_json(
+            {
+                "run": str(run),
+                "report": str(page) if page else None,
+                "events": events.to_dict("records"),
+                "skipped": [{"path": s.path, "reason": s.reason} for s in skipped],
+            }
+        )
+    else:
+        shown = events.head(20).astype({"start_time": str})
+        title = f"{len(events)} rare events" + (", the first 20" if len(events) > 20 else "")
+        console.print_table(list(shown.columns), shown.itertuples(index=False), title)
+    console.list_skipped(skipped)
+    console.tell(f"report: {page}" if page else f"next: raravis report {run}")
+    refuse_skipped(strict, len(skipped))
+
+
+def tell_resampled(names: list[str], most: int = 10) -> None:
+    """Says which recordings differ in rate from the others."""
+    if names:
+        more = f" and {len(names) - most} more" if len(names) > most else ""
+        console.tell(f"resampled to the common rate: {', '.join(names[:most])}{more}")
+
+
+def refuse_skipped(strict: bool, count: int) -> None:
+    """With --strict, skipped recordings are a failure."""
+    if strict and count:
+        raise DataError(f"--strict: {count} recordings or parts of them were skipped")
+
+
+VERBS = (detect, fit, score, report, demo)

@@ -1,0 +1,215 @@
+"""The two ways in which a detector cuts recordings and sees them.
+
+A layer learns from a `Lesson` and judges what was `Heard`, giving rows for the store:
+
+    "segments"  whole sound events -> descriptors -> how rare among mutual neighbours
+    "windows"   fixed windows -> a network -> reconstruction error, neighbours, ...
+
+A layer has one model, and any number of judges by the name of their scorer. Its learned arrays go
+out by `state` and come back by `restore`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from raravis import models, scorers, thresholds
+from raravis.encoded import Encoded
+from raravis.errors import ParameterError, RunError
+from raravis.features import Standardise
+from raravis.judges import Judge
+from raravis.learned import State
+from raravis.listening import Heard, Lesson
+from raravis.networks import Network
+from raravis.progress import Progress, silent
+from raravis.registry import check_options
+from raravis.segments import spread
+from raravis.store import Rows
+from raravis.training import Inference, Training
+from raravis.windows import FloatArray, Windows
+
+Options = dict[str, Any]
+
+
+def make_judges(chosen: dict[str, Options], threshold: Options) -> dict[str, Judge]:
+    """One judge for each scorer, all with the same kind of threshold."""
+    return {
+        name: Judge(scorers.create(name, **options), _make_threshold(threshold))
+        for name, options in chosen.items()
+    }
+
+
+def _make_threshold(options: Options) -> thresholds.Threshold:
+    others = {k: v for k, v in options.items() if k != "name"}
+    return thresholds.create(options["name"], **others)
+
+
+def _prefixed(prefix: str, state: State) -> State:
+    return {f"{prefix}.{name}": array for name, array in state.items()}
+
+
+def _under(prefix: str, state: State) -> State:
+    return {k.removeprefix(f"{prefix}."): v for k, v in state.items() if k.startswith(f"{prefix}.")}
+
+
+def _restore_judges(judges: dict[str, Judge], state: State) -> None:
+    for name, judge in judges.items():
+        judge.restore(_under(f"judge.{name}", state))
+
+
+class SegmentLayer:
+    """Sound events, described in closed form.
+
+    model      name and options of a closed-form model of excerpts.
+    chosen     scorers by name, with their options.
+    threshold  name and options.
+    """
+
+    name = "segments"
+
+    def __init__(self, model: Options, chosen: dict[str, Options], threshold: Options) -> None:
+        others = {k: v for k, v in model.items() if k != "name"}
+        self.model = models.create(model["name"], **others)
+        self.judges = make_judges(chosen, threshold)
+
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
+        """Fits descriptors and judges. Raises NothingToRead where no event was heard."""
+        progress("describing sound events", 0, 1)
+        self.model.fit(lesson.excerpts)
+        encoded = self.model.encode(lesson.excerpts)
+        for judge in self.judges.values():
+            judge.fit(encoded, lesson.hours)
+        progress("describing sound events", 1, 1)
+
+    def judge(self, heard: Heard) -> dict[str, Rows]:
+        """Rows of both layers: the events that the block owns, and their scores spread over its
+        fixed windows."""
+        encoded = self.model.encode(heard.excerpts)
+        events = Windows.of(
+            heard.block.recording,
+            [e.start_s for e in heard.excerpts],
+            [e.end_s for e in heard.excerpts],
+        )
+        own: dict[str, tuple[FloatArray, FloatArray]] = {}
+        grid: dict[str, tuple[FloatArray, FloatArray]] = {}
+        for name, judge in self.judges.items():
+            scores, p_values = judge.judge(encoded)
+            own[name] = scores[heard.owned], p_values[heard.owned]
+            on_windows = spread(heard.windows, events, scores)
+            grid[name] = on_windows, judge.threshold_.p_values(on_windows)
+        return {
+            "segments": Rows(events[heard.owned], encoded.embedding[heard.owned], own),
+            "windows": Rows(heard.windows, None, grid),
+        }
+
+    def state(self) -> State:
+        """Everything learned, as arrays."""
+        state = _prefixed("model", self.model.state())
+        for name, judge in self.judges.items():
+            state |= _prefixed(f"judge.{name}", judge.state())
+        return state
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`."""
+        self.model.restore(_under("model", state))
+        _restore_judges(self.judges, state)
+
+
+class WindowLayer:
+    """Fixed windows, seen by a network.
+
+    model      name and options of a network; its shape (1, F, T) is added here.
+    shape      (F, T) of a clip.
+    """
+
+    name = "windows"
+
+    def __init__(
+        self,
+        model: Options,
+        chosen: dict[str, Options],
+        threshold: Options,
+        shape: tuple[int, int],
+        training: Options,
+        seed: int,
+    ) -> None:
+        others = {k: v for k, v in model.items() if k != "name"}
+        with torch.random.fork_rng(devices=[]):  # the first weights follow the seed alone
+            torch.manual_seed(seed)
+            self.network = models.create(model["name"], shape=(1, *shape), **others)
+        if not isinstance(self.network, Network):
+            raise ParameterError(
+                f"fixed windows need a network, and {model['name']!r} is none: try conv-ae"
+            )
+        check_options(Training, training, "training")
+        self.training = Training(**{"seed": seed, **training})
+        self.judges = make_judges(chosen, threshold)
+        self.standardise = Standardise()
+        self.inference: Inference | None = None
+
+    def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
+        """Learns the scale of the clips, trains the network, fits the judges."""
+        self.standardise.update(lesson.clips)
+        clips = self.standardise.apply(lesson.clips)[:, None]  # (N, 1, F, T)
+        self.history = self.training.fit(self.network, clips, progress=progress)
+        self.inference = Inference(self.network)
+        encoded = self.encode(lesson.clips)
+        for judge in self.judges.values():
+            judge.fit(encoded, lesson.clip_hours)
+
+    def encode(self, clips: FloatArray) -> Encoded:
+        """Clips (N, F, T) in dB -> code, reconstruction error and loudness."""
+        if self.inference is None:
+            raise RunError("the network is not trained: call fit first, or load a run")
+        encoded = self.inference.encode(self.standardise.apply(clips)[:, None])
+        loudness = clips.mean(axis=(1, 2), dtype=np.float64)
+        return Encoded(encoded.embedding, {**encoded.terms, "loudness": loudness})
+
+    def reconstruct(self, clips: FloatArray) -> FloatArray:
+        """What the network expected instead of clips (N, F, T) in dB; the same shape and unit."""
+        if self.inference is None:
+            raise RunError("the network is not trained: call fit first, or load a run")
+        expected = self.inference.reconstruct(self.standardise.apply(clips)[:, None])
+        return self.standardise.invert(expected[:, 0])
+
+    def judge(self, heard: Heard) -> dict[str, Rows]:
+        """Rows of the fixed windows that start in the block."""
+        encoded = self.encode(heard.clips)
+        judged = {name: judge.judge(encoded) for name, judge in self.judges.items()}
+        return {"windows": Rows(heard.windows, encoded.embedding, judged)}
+
+    def state(self) -> State:
+        """Everything learned, as arrays."""
+        weights = {k: v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
+        state = _prefixed("network", weights) | _prefixed("standardise", self.standardise.state())
+        for name, judge in self.judges.items():
+            state |= _prefixed(f"judge.{name}", judge.state())
+        return state
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`. Raises RunError where the weights fit another network."""
+        weights = {k: torch.from_numpy(v) for k, v in _under("network", state).items()}
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RunError(f"the saved weights fit another network: {error}") from error
+        self.standardise.restore(_under("standardise", state))
+        self.inference = Inference(self.network)
+        _restore_judges(self.judges, state)
+
+
+def joined(parts: list[dict[str, Rows]]) -> dict[str, Rows]:
+    """Rows that several layers gave for the same block: scores side by side."""
+    together: dict[str, Rows] = {}
+    for rows in (item for part in parts for item in part.items()):
+        name, new = rows
+        old = together.get(name)
+        if old is None:
+            together[name] = new
+        else:
+            embedding = old.embedding if old.embedding is not None else new.embedding
+            together[name] = Rows(old.windows, embedding, {**old.scores, **new.scores})
+    return together
