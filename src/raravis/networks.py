@@ -1,11 +1,21 @@
-"""The contract between a network and the training loop: one batch format, two verbs."""
+"""The contract between a network and whoever runs it, and the hardware that it runs on.
+
+One batch format, two verbs: windows (B, C, H, W) in, `loss` or `encode` out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from raravis.errors import ParameterError
+from raravis.windows import FloatArray
 
 
 @dataclass(frozen=True)
@@ -19,11 +29,13 @@ class Codes:
 class Network(nn.Module):
     """A torch module that learns from windows (B, C, H, W) without labels.
 
-    Views, masks and targets are made inside, so that one batch format serves every method.
+    Views, masks and targets are made inside, so that one batch format serves every method. The
+    batch is float32; convolutions may answer in bfloat16, so what is summed up from their output
+    is made float32 first.
     """
 
     def loss(self, batch: Tensor) -> Tensor:
-        """What training makes small: a scalar."""
+        """What training makes small: a scalar, the mean over the windows of the batch."""
         raise TypeError(f"{type(self).__name__} defines no loss(batch)")
 
     def encode(self, batch: Tensor) -> Codes:
@@ -38,3 +50,76 @@ class Network(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.parameters()).device
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where a network runs, and in what form numbers run fastest there.
+
+    device    processor that holds the weights.
+    bfloat16  convolutions and matrix products multiply bfloat16 and add float32. Sums, losses
+              and the weights that are learned stay float32.
+
+    Images lie channels-last on every device: convolutions need no reordering then.
+    """
+
+    device: torch.device
+    bfloat16: bool
+
+    @classmethod
+    def choose(cls, device: str = "auto", precision: str = "auto") -> Self:
+        """The best there is, or what is asked for.
+
+        device     "auto" (a CUDA GPU where there is one, else the CPU), or a name torch knows.
+        precision  "auto" (bfloat16 where the hardware multiplies it), "float32" or "bfloat16".
+        """
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ParameterError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
+        chosen = _device(device)
+        if precision == "auto":
+            return cls(chosen, multiplies_bfloat16(chosen))
+        return cls(chosen, precision == "bfloat16")
+
+    def place(self, network: nn.Module) -> None:
+        """Moves the weights to the device and into channels-last order, in place."""
+        network.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def batch(self, windows: FloatArray) -> Tensor:
+        """Windows (B, C, H, W) of any float type as a float32 tensor on the device."""
+        held = torch.from_numpy(np.ascontiguousarray(windows))
+        placed = held.to(device=self.device, dtype=torch.float32)
+        return placed.contiguous(memory_format=torch.channels_last)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Inside, what gains from bfloat16 runs in it."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """True where bfloat16 products are a machine instruction; emulated ones are slower.
+
+    On a CPU that is AMX or AVX512-BF16.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def named_shape(shape: Sequence[int]) -> str:
+    """A shape as people write it: "1 x 64 x 50"."""
+    return " x ".join(str(side) for side in shape)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ParameterError(
+            f"device {name!r} cannot be used here: choose auto, cpu or cuda ({error})"
+        ) from error
+    return device
