@@ -1,0 +1,383 @@
+// The map: every stretch of sound as a dot, in two dimensions or in three that can be turned.
+
+const cloud = (() => {
+  const PALETTE = ["#4e79a7", "#e08a2e", "#59a14f", "#b07aa1", "#2f9e9a", "#d7a51e", "#d4605a", "#8f6b52", "#7b8fd4", "#93a83a",
+    "#d37295", "#7f8c8d"];
+  const canvas = byId("cloud-canvas");
+  const START = { yaw: 0.6, pitch: 0.35, zoom: 1, shift_x: 0, shift_y: 0 };
+  let points = null;
+  let three = false, colouring = "cluster", only = null; // only: the one group to show, or null
+  let camera = { ...START };
+  let size = null, hovered = -1, chosen = -1;
+
+  function unpackPoints(packed) {
+    const coords = unpack(packed.coords), count = coords.length / 3;
+    const made = { count, packed, xyz: new Float32Array(coords.length) };
+    for (const column of ["cluster", "recording", "start_s", "end_s", "score"]) made[column] = unpack(packed[column]);
+    // Half extents hold all but the outermost hundredth; those lie outside until zoomed out.
+    made.half = [0, 1, 2].map((axis) => {
+      const some = [], stride = Math.max(1, Math.floor(count / 20000));
+      for (let i = 0; i < count; i += stride) some.push(coords[3 * i + axis]);
+      some.sort((a, b) => a - b);
+      const low = some[Math.floor(some.length * 0.005)] ?? 0, high = some[Math.ceil(some.length * 0.995) - 1] ?? 1;
+      const middle = (low + high) / 2;
+      for (let i = 0; i < count; i++) made.xyz[3 * i + axis] = coords[3 * i + axis] - middle;
+      return Math.max(1, (high - low) / 2);
+    });
+    made.x = new Float32Array(count);
+    made.y = new Float32Array(count);
+    made.depth = new Float32Array(count);
+    made.order = new Uint32Array(count);
+    made.tint = new Uint8Array(count);
+    made.byScore = Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => made.score[a] - made.score[b]);
+    return made;
+  }
+
+  // The strangest point within each event: those are ringed.
+  function ringEvents() {
+    const best = new Map();
+    for (let i = 0; i < points.count; i++) {
+      for (const event of report.recordings[points.recording[i]].events) {
+        if (points.start_s[i] > event.end_s || points.end_s[i] < event.start_s) continue;
+        const known = best.get(event);
+        if (known === undefined || points.score[i] > points.score[known]) best.set(event, i);
+      }
+    }
+    return best;
+  }
+
+  // --- colours -----------------------------------------------------------------------------------
+
+  const groupColour = (group) => PALETTE[group % PALETTE.length];
+
+  function tints() {
+    if (colouring === "cluster") {
+      points.tint.set(points.cluster);
+      return Array.from({ length: 256 }, (_, group) => channels(groupColour(group)));
+    }
+    const { low, high } = scoreRange();
+    for (let i = 0; i < points.count; i++) {
+      points.tint[i] = 255 * Math.min(1, Math.max(0, (points.score[i] - low) / (high - low)));
+    }
+    const stops = ["--ramp-0", "--ramp-1", "--ramp-2"].map((name) => channels(colour(name)));
+    return Array.from({ length: 256 }, (_, k) => {
+      const place = k / 127.5, from = Math.min(1, Math.floor(place));
+      return stops[from].map((c, j) => c + (stops[from + 1][j] - c) * (place - from));
+    });
+  }
+
+  // From the median to where only one dot in five hundred is higher.
+  function scoreRange() {
+    const at = (share) => points.score[points.byScore[Math.floor(share * (points.count - 1))]];
+    const low = at(0.5), high = at(0.998);
+    return { low, high: high > low ? high : low + 1 };
+  }
+
+  // --- projection --------------------------------------------------------------------------------
+
+  function project() {
+    const { xyz, half, x, y, depth, count } = points;
+    const { width, height } = size;
+    const room = [width / 2 - 30, height / 2 - 26];
+    const reach = Math.max(half[0], half[1], half[2]);
+    const scale = camera.zoom * (three ? Math.min(...room) / reach : Math.min(room[0] / half[0], room[1] / half[1]));
+    const middle_x = width / 2 + camera.shift_x, middle_y = height / 2 + camera.shift_y;
+    const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
+    for (let i = 0; i < count; i++) {
+      const a = xyz[3 * i], b = xyz[3 * i + 1], c = xyz[3 * i + 2];
+      if (!three) {
+        x[i] = middle_x + a * scale;
+        y[i] = middle_y - b * scale;
+        continue;
+      }
+      const across = a * cy + c * sy, away = c * cy - a * sy;
+      const up = b * cp - away * sp, near = b * sp + away * cp;
+      const perspective = 1 / Math.max(0.2, 1 - (0.22 * near) / reach);
+      x[i] = middle_x + across * scale * perspective;
+      y[i] = middle_y - up * scale * perspective;
+      depth[i] = near / reach;
+    }
+  }
+
+  // Far points first in 3-D (a counting sort by depth), strange ones last in 2-D.
+  function drawingOrder() {
+    if (!three) return points.byScore;
+    const BUCKETS = 256, starts = new Uint32Array(BUCKETS + 1);
+    const bucket = (i) => Math.max(0, Math.min(BUCKETS - 1, Math.floor((points.depth[i] + 1.5) * (BUCKETS / 3))));
+    for (let i = 0; i < points.count; i++) starts[bucket(i) + 1]++;
+    for (let k = 0; k < BUCKETS; k++) starts[k + 1] += starts[k];
+    for (let i = 0; i < points.count; i++) points.order[starts[bucket(i)]++] = i;
+    return points.order;
+  }
+
+  // --- drawing -----------------------------------------------------------------------------------
+
+  const dotRadius = () => {
+    const { count } = points;
+    const base = count < 1500 ? 4 : count < 10000 ? 3 : count < 60000 ? 2 : 1.3;
+    return base * Math.min(2, Math.sqrt(camera.zoom));
+  };
+
+  // How much of each pixel around its centre a round dot covers.
+  function stamp(radius) {
+    const reach = Math.ceil(radius), side = 2 * reach + 1, cover = new Float32Array(side * side);
+    for (let k = 0; k < cover.length; k++) {
+      const distance = Math.hypot((k % side) - reach, Math.floor(k / side) - reach);
+      cover[k] = Math.min(1, Math.max(0, radius - distance + 0.5));
+    }
+    return { reach, side, cover };
+  }
+
+  function draw() {
+    const started = performance.now();
+    const height = Math.max(320, Math.min(620, innerHeight * 0.66));
+    const fit = fitted(canvas, height);
+    size = { width: fit.width, height };
+    project();
+    const image = fit.context.createImageData(canvas.width, canvas.height);
+    drawDots(image, canvas.width / fit.width);
+    fit.context.putImageData(image, 0, 0);
+    drawRings(fit.context);
+    drawAxes(fit.context);
+    canvas.dataset.drawnMs = (performance.now() - started).toFixed(1);
+  }
+  const redraw = oncePerFrame(draw);
+
+  function drawDots(image, ratio) {
+    const { x, y, depth, tint, cluster, count } = points;
+    const { data, width, height } = image;
+    const table = tints(), { reach, side, cover } = stamp(dotRadius() * ratio);
+    const opacity = count > 50000 ? 0.6 : 0.85, order = drawingOrder();
+    const background = channels(colour("--panel"));
+    for (let k = 0; k < data.length; k += 4) {
+      data[k] = background[0]; data[k + 1] = background[1]; data[k + 2] = background[2]; data[k + 3] = 255;
+    }
+    for (let n = 0; n < count; n++) {
+      const i = order[n];
+      if (only !== null && cluster[i] !== only) continue;
+      const left = Math.round(x[i] * ratio) - reach, top = Math.round(y[i] * ratio) - reach;
+      if (left < 0 || top < 0 || left + side > width || top + side > height) continue;
+      const [r, g, b] = table[tint[i]];
+      const strength = three ? opacity * Math.min(1, Math.max(0.15, 0.6 + 0.5 * depth[i])) : opacity;
+      for (let k = 0; k < cover.length; k++) {
+        const a = cover[k] * strength;
+        if (a === 0) continue;
+        const at = 4 * ((top + Math.floor(k / side)) * width + left + (k % side));
+        data[at] += (r - data[at]) * a;
+        data[at + 1] += (g - data[at + 1]) * a;
+        data[at + 2] += (b - data[at + 2]) * a;
+      }
+    }
+  }
+
+  function drawRings(context) {
+    const ring = (i, radius, style, width) => {
+      context.strokeStyle = style;
+      context.lineWidth = width;
+      context.beginPath();
+      context.arc(points.x[i], points.y[i], radius, 0, 7);
+      context.stroke();
+    };
+    for (const [event, i] of points.rings) {
+      if (only !== null && points.cluster[i] !== only) continue;
+      ring(i, event === state.event ? 10 : 6, colour(event === state.event ? "--ink" : "--rare"), event === state.event ? 2.5 : 1.5);
+    }
+    if (chosen >= 0) ring(chosen, 8, colour("--ink"), 2);
+    if (hovered >= 0) ring(hovered, 7, colour("--ink"), 1);
+  }
+
+  // Which direction is which: labels at the rim in 2-D, a small cross of three in 3-D.
+  function drawAxes(context) {
+    const { width, height } = size;
+    const share = (k) => `direction ${k + 1}, ${number(100 * (points.packed.explained[k] ?? 0), 2)} % of variance`;
+    context.fillStyle = colour("--muted");
+    if (!three) {
+      context.textAlign = "right";
+      context.fillText(`${share(0)} →`, width - 8, height - 9);
+      context.save();
+      context.translate(13, 8);
+      context.rotate(-Math.PI / 2);
+      context.fillText(`${share(1)} →`, 0, 0);
+      context.restore();
+      return;
+    }
+    const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
+    const arms = [[cy, -sy], [0, 0], [sy, cy]].map(([across, away], k) => (k === 1 ? [0, cp] : [across, -away * sp]));
+    context.strokeStyle = colour("--muted");
+    context.lineWidth = 1;
+    context.textAlign = "center";
+    arms.forEach(([across, up], k) => {
+      context.beginPath();
+      context.moveTo(44, height - 44);
+      context.lineTo(44 + across * 26, height - 44 - up * 26);
+      context.stroke();
+      context.fillText(String(k + 1), 44 + across * 35, height - 40 - up * 35);
+    });
+    context.textAlign = "left";
+    context.fillText(points.packed.explained.map((s, k) => `${k + 1}: ${number(100 * (s ?? 0), 2)} %`).join("   ") + " of variance", 92, height - 10);
+  }
+
+  function legend() {
+    const box = byId("cloud-legend");
+    if (colouring === "score") {
+      const { low, high } = scoreRange();
+      box.replaceChildren(element("span", {}, `score ${number(low)}`), element("span", { class: "ramp" }), element("span", {}, `${number(high)} and above`));
+      return;
+    }
+    const counts = new Map();
+    for (const group of points.cluster) counts.set(group, (counts.get(group) || 0) + 1);
+    box.replaceChildren(...[...counts].sort((a, b) => b[1] - a[1]).map(([group, count]) => {
+      const swatch = element("i");
+      swatch.style.background = groupColour(group);
+      const button = element("button", { type: "button", "aria-pressed": String(only === group), title: "Show this group alone" },
+        swatch, `group ${group + 1} `, element("small", {}, count.toLocaleString("en")));
+      button.addEventListener("click", () => { only = only === group ? null : group; legend(); redraw(); });
+      return button;
+    }));
+  }
+
+  // --- pointing ----------------------------------------------------------------------------------
+
+  // The dot nearest to the pointer within 12 pixels, in 3-D rather one in front; -1 where none is.
+  function pick(x, y) {
+    let best = -1, least = 144;
+    for (let i = 0; i < points.count; i++) {
+      if (only !== null && points.cluster[i] !== only) continue;
+      const dx = points.x[i] - x, dy = points.y[i] - y;
+      const distance = dx * dx + dy * dy;
+      if (distance > 144) continue;
+      const cost = three ? distance - 20 * points.depth[i] : distance;
+      if (cost < least) { least = cost; best = i; }
+    }
+    return best;
+  }
+
+  function wordsOn(i) {
+    const recording = report.recordings[points.recording[i]];
+    const lines = [moment(recording, points.start_s[i]), `score ${number(points.score[i])}, group ${points.cluster[i] + 1}`,
+      `${baseName(recording.name)} at ${elapsed(points.start_s[i])}, for ${elapsed(points.end_s[i] - points.start_s[i])}`];
+    const event = eventAt(i);
+    if (event) lines.push(`part of event ${event.rank}`);
+    return lines;
+  }
+
+  const eventAt = (i) => report.recordings[points.recording[i]].events
+    .find((event) => points.start_s[i] <= event.end_s && points.end_s[i] >= event.start_s);
+
+  function choose(i) {
+    chosen = i;
+    redraw();
+    player.playAt(points.recording[i], points.start_s[i], points.end_s[i]);
+    const event = eventAt(i);
+    byId("cloud-readout").replaceChildren(wordsOn(i).slice(0, 3).join(" · "));
+    if (!event) return;
+    const go = element("button", { type: "button", class: "link" }, `go to event ${event.rank}`);
+    go.addEventListener("click", () => selectEvent(event, { scroll: true }));
+    byId("cloud-readout").append(" · ", go);
+  }
+
+  function listen() {
+    let grip = null;
+    canvas.addEventListener("pointerdown", (e) => {
+      canvas.setPointerCapture(e.pointerId);
+      grip = { x: e.offsetX, y: e.offsetY, camera: { ...camera }, moved: false };
+    });
+    canvas.addEventListener("pointermove", (e) => {
+      if (grip) return drag(e, grip);
+      const found = pick(e.offsetX, e.offsetY);
+      canvas.style.cursor = found >= 0 ? "pointer" : "grab";
+      if (found >= 0) showTip(wordsOn(found), e.clientX, e.clientY); else hideTip();
+      if (found !== hovered) { hovered = found; redraw(); }
+    });
+    canvas.addEventListener("pointerup", (e) => {
+      if (grip && !grip.moved) {
+        const found = pick(e.offsetX, e.offsetY);
+        if (found >= 0) choose(found);
+      }
+      grip = null;
+    });
+    canvas.addEventListener("pointercancel", () => { grip = null; });
+    canvas.addEventListener("pointerleave", () => { hideTip(); if (hovered >= 0) { hovered = -1; redraw(); } });
+    canvas.addEventListener("wheel", (e) => {
+      if (!wheelIsOurs(e)) return;
+      e.preventDefault();
+      zoom(Math.exp(-Math.max(-1, Math.min(1, e.deltaY / 300))), e.offsetX, e.offsetY);
+    }, { passive: false });
+    canvas.addEventListener("keydown", keys);
+  }
+
+  function drag(e, grip) {
+    const dx = e.offsetX - grip.x, dy = e.offsetY - grip.y;
+    if (Math.hypot(dx, dy) > 4) grip.moved = true;
+    if (!grip.moved) return;
+    hideTip();
+    canvas.style.cursor = "grabbing";
+    if (three && !e.shiftKey) {
+      camera.yaw = grip.camera.yaw + dx * 0.008;
+      camera.pitch = Math.max(-1.55, Math.min(1.55, grip.camera.pitch + dy * 0.008));
+    } else {
+      camera.shift_x = grip.camera.shift_x + dx;
+      camera.shift_y = grip.camera.shift_y + dy;
+    }
+    redraw();
+  }
+
+  // Zooms so that what is under (x, y) stays there.
+  function zoom(factor, x = size.width / 2, y = size.height / 2) {
+    const next = Math.min(60, Math.max(0.3, camera.zoom * factor)), real = next / camera.zoom;
+    camera.shift_x = x - size.width / 2 - (x - size.width / 2 - camera.shift_x) * real;
+    camera.shift_y = y - size.height / 2 - (y - size.height / 2 - camera.shift_y) * real;
+    camera.zoom = next;
+    redraw();
+  }
+
+  function keys(e) {
+    const turn = (dx, dy) => {
+      if (three) { camera.yaw += dx * 0.12; camera.pitch = Math.max(-1.55, Math.min(1.55, camera.pitch + dy * 0.12)); }
+      else { camera.shift_x -= dx * 40; camera.shift_y -= dy * 40; }
+      redraw();
+    };
+    const act = { ArrowLeft: () => turn(-1, 0), ArrowRight: () => turn(1, 0), ArrowUp: () => turn(0, -1), ArrowDown: () => turn(0, 1),
+      "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3), Home: reset }[e.key];
+    if (act) { e.preventDefault(); act(); }
+  }
+
+  function reset() { camera = { ...START }; redraw(); }
+
+  function dimensions(to) {
+    three = to;
+    camera = { ...START };
+    byId("cloud-2d").setAttribute("aria-pressed", String(!three));
+    byId("cloud-3d").setAttribute("aria-pressed", String(three));
+    describe();
+    redraw();
+  }
+
+  function describe() {
+    const { total } = points.packed;
+    canvas.setAttribute("aria-label", `Map of ${points.count} stretches of sound in ${three ? "three" : "two"} dimensions. `
+      + `Arrow keys ${three ? "turn" : "move"}, plus and minus zoom.`);
+    byId("cloud-hint").textContent = `Every dot is a stretch of sound; what sounds alike lies together. `
+      + `${three ? "Drag to turn, scroll" : "Scroll"} to zoom, click a dot to listen.`
+      + (total > points.count ? ` ${points.count.toLocaleString("en")} of ${total.toLocaleString("en")} are shown.` : "");
+  }
+
+  function open() {
+    if (!report.points || !unpack(report.points.cluster).length) return;
+    points = unpackPoints(report.points);
+    points.rings = ringEvents();
+    byId("cloud").hidden = false;
+    byId("cloud-2d").addEventListener("click", () => dimensions(false));
+    byId("cloud-3d").addEventListener("click", () => dimensions(true));
+    byId("cloud-in").addEventListener("click", () => zoom(1.4));
+    byId("cloud-out").addEventListener("click", () => zoom(1 / 1.4));
+    byId("cloud-reset").addEventListener("click", reset);
+    byId("cloud-colour").addEventListener("change", (e) => { colouring = e.target.value; only = null; legend(); redraw(); });
+    for (const what of ["theme", "resize", "select"]) on(what, redraw);
+    listen();
+    legend();
+    describe();
+    draw();
+  }
+  return { open, points: () => points };
+})();

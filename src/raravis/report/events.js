@@ -1,0 +1,197 @@
+// The events: a card each, in any order, kept or dismissed, with pictures and sounds.
+
+const events = (() => {
+  const list = byId("events-list");
+  const cards = new Map();
+  let shown = report.events;
+
+  function card(event) {
+    const recording = report.recordings[event.recording];
+    const made = element("article", { class: "card", tabindex: "-1", "aria-labelledby": `event-${event.rank}` },
+      head(event, recording), figures(event), reasons(event), neighbours(event), note(event));
+    made.addEventListener("click", () => { if (state.event !== event) selectEvent(event); });
+    cards.set(event, made);
+    return made;
+  }
+
+  function head(event, recording) {
+    const when = timeAt(recording, event.start_s) === null
+      ? [`${elapsed(event.start_s)} into the recording`, ""]
+      : [clockOf(timeAt(recording, event.start_s)), dateOf(timeAt(recording, event.start_s))];
+    return element("header", {},
+      element("span", { class: "rank", title: "rank" }, String(event.rank)),
+      element("div", { class: "title" },
+        element("h3", { id: `event-${event.rank}` }, when[0], when[1] ? element("small", {}, when[1]) : null),
+        element("p", { class: "where" }, `${recording.name} at ${elapsed(event.start_s)}, for ${elapsed(event.end_s - event.start_s)}`),
+        element("p", { class: "strength" }, element("b", {}, strength(event.score)), ` · ${rarity(event.p_value)}`)),
+      element("div", { class: "verdict", role: "group", "aria-label": "Your mark" },
+        verdict(event, "kept", "★", "Keep (f)"), verdict(event, "dismissed", "✕", "Dismiss (x)")));
+  }
+
+  function verdict(event, mark, sign, title) {
+    const button = element("button", { type: "button", title, "aria-label": title, "aria-pressed": "false" }, sign);
+    button.dataset.mark = mark;
+    button.addEventListener("click", () => markAs(event, mark));
+    return button;
+  }
+
+  function markAs(event, mark) {
+    marks.set(event, { mark: marks.of(event).mark === mark ? null : mark });
+  }
+
+  function figures(event) {
+    const about = `event ${event.rank}`;
+    const made = [figure(event, event.original, "heard", "Heard", about)];
+    if (event.reconstructed) made.push(figure(event, event.reconstructed, "expected", "Expected", about));
+    if (event.error) made.push(difference(event, about));
+    return element("div", { class: `figures of-${made.length}` }, ...made);
+  }
+
+  function figure(event, clip, role, title, about) {
+    const play = element("button", { type: "button", class: "play", "aria-label": `Play: ${title.toLowerCase()}, ${about}` }, "▶");
+    play.addEventListener("click", (e) => { e.stopPropagation(); selectEvent(event); player.playClip(clip, role); });
+    const silent = !clip.sound && (role === "expected" || !report.recordings[clip.recording].url);
+    const picture = clip.picture && new Spectrogram(clip.picture,
+      { clip, role, event, label: `Spectrogram, ${title.toLowerCase()}, ${about}` });
+    return element("figure", { class: role },
+      element("figcaption", {}, silent ? null : play, element("span", {}, title), picture ? picture.legend() : null),
+      picture ? picture.box : element("p", { class: "missing" }, "No picture is embedded."));
+  }
+
+  function difference(event, about) {
+    const picture = new Spectrogram(event.error, { event, difference: true, label: `Difference between heard and expected, ${about}` });
+    return element("figure", { class: "difference" },
+      element("figcaption", {}, element("span", {}, "Difference"), picture.legend()), picture.box);
+  }
+
+  function reasons(event) {
+    if (!event.reasons.length) return null;
+    return element("ul", { class: "reasons" }, ...event.reasons.map((reason) => element("li", {}, reason)));
+  }
+
+  function neighbours(event) {
+    if (!event.neighbours.length) return null;
+    return element("div", { class: "neighbours" }, element("h4", {}, "Ordinary sounds most like it"),
+      element("div", { class: "strip" }, ...event.neighbours.map((clip, k) => neighbour(event, clip, k))));
+  }
+
+  function neighbour(event, clip, k) {
+    const recording = report.recordings[clip.recording], label = `Ordinary sound ${k + 1} for event ${event.rank}`;
+    const picture = clip.picture && new Spectrogram(clip.picture, { clip, role: "ordinary", compact: true, label });
+    const play = element("button", { type: "button", class: "play", "aria-label": `Play: ${label.toLowerCase()}` }, "▶");
+    play.addEventListener("click", () => player.playClip(clip, "ordinary"));
+    return element("figure", {}, picture ? picture.box : null,
+      element("figcaption", {}, clip.sound || recording.url ? play : null,
+        element("span", { title: recording.name }, moment(recording, clip.start_s, { date: false }),
+          element("small", {}, `score ${number(clip.score)}`))));
+  }
+
+  function note(event) {
+    const field = element("input", { type: "text", placeholder: "Your note: species, source, …", "aria-label": `Note on event ${event.rank}` });
+    field.value = marks.of(event).note || "";
+    field.addEventListener("change", () => marks.set(event, { note: field.value }));
+    return element("div", { class: "note" }, field);
+  }
+
+  // --- order, filter, choice ---------------------------------------------------------------------
+
+  const timeOf = (event) => {
+    const recording = report.recordings[event.recording];
+    return timeAt(recording, event.start_s) ?? recording.offset_s * 1000 + event.start_s * 1000;
+  };
+  const ORDERS = {
+    rank: (a, b) => a.rank - b.rank,
+    time: (a, b) => timeOf(a) - timeOf(b),
+    hour: (a, b) => (timeOf(a) % 86400e3) - (timeOf(b) % 86400e3),
+  };
+
+  function matches(event, verdict, words) {
+    const { mark, note: text } = marks.of(event);
+    if (verdict === "unseen" ? mark : verdict && mark !== verdict) return false;
+    const recording = report.recordings[event.recording];
+    const all = [recording.name, moment(recording, event.start_s), text || "", ...event.reasons].join(" ").toLowerCase();
+    return words.every((word) => all.includes(word));
+  }
+
+  function arrange() {
+    const verdict = byId("events-verdict").value;
+    const words = byId("events-find").value.toLowerCase().split(/\s+/).filter(Boolean);
+    shown = report.events.filter((event) => matches(event, verdict, words)).sort(ORDERS[byId("events-order").value]);
+    list.replaceChildren(...shown.map((event) => cards.get(event) || card(event)));
+    refreshMarks();
+    const none = byId("events-none");
+    none.hidden = shown.length > 0;
+    none.textContent = report.events.length ? "No event matches." : "Nothing passed the alarm level.";
+  }
+
+  function refreshMarks() {
+    for (const [event, made] of cards) {
+      const { mark } = marks.of(event);
+      made.classList.toggle("kept", mark === "kept");
+      made.classList.toggle("dismissed", mark === "dismissed");
+      for (const button of made.querySelectorAll(".verdict button")) {
+        button.setAttribute("aria-pressed", String(button.dataset.mark === mark));
+      }
+    }
+  }
+
+  function step(by) {
+    if (!shown.length) return;
+    const at = shown.indexOf(state.event);
+    const next = shown[Math.min(shown.length - 1, Math.max(0, at < 0 ? 0 : at + by))];
+    selectEvent(next, { scroll: true });
+  }
+
+  on("select", ({ event, scroll }) => {
+    for (const [other, made] of cards) made.classList.toggle("selected", other === event);
+    const made = cards.get(event);
+    if (scroll && made?.isConnected) {
+      made.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "nearest" });
+      made.focus({ preventScroll: true });
+    }
+  });
+  on("marks", refreshMarks);
+
+  let nextNeighbour = 0;
+  on("select", () => { nextNeighbour = 0; });
+
+  const act = {
+    next: () => step(1),
+    previous: () => step(-1),
+    keep: () => state.event && markAs(state.event, "kept"),
+    dismiss: () => state.event && markAs(state.event, "dismissed"),
+    play: () => state.event && player.playClip(state.event.original, "heard"),
+    expected: () => state.event?.reconstructed && player.playClip(state.event.reconstructed, "expected"),
+    neighbour: () => {
+      const near = state.event?.neighbours;
+      if (near?.length) player.playClip(near[nextNeighbour++ % near.length], "ordinary");
+    },
+    layout: () => layout(!list.classList.contains("sheet")),
+  };
+
+  function layout(sheet) {
+    list.classList.toggle("sheet", sheet);
+    byId("layout-sheet").setAttribute("aria-pressed", String(sheet));
+    byId("layout-cards").setAttribute("aria-pressed", String(!sheet));
+    tell("resize");
+  }
+
+  function open() {
+    byId("events").hidden = false;
+    byId("events-toolbar").hidden = !report.events.length;
+    const colours = byId("events-colours");
+    colours.append(...Object.keys(report.colours).map((name) => element("option", {}, name)));
+    colours.addEventListener("change", () => { state.colours = colours.value; tell("colours"); });
+    byId("events-floor").addEventListener("input", (e) => {
+      state.floor = e.target.value / 100;
+      byId("floor-value").textContent = state.floor ? `${e.target.value} %` : "";
+      tell("colours");
+    });
+    for (const id of ["events-order", "events-verdict"]) byId(id).addEventListener("change", arrange);
+    byId("events-find").addEventListener("input", arrange);
+    byId("layout-cards").addEventListener("click", () => layout(false));
+    byId("layout-sheet").addEventListener("click", () => layout(true));
+    arrange();
+  }
+  return { open, act, shown: () => shown };
+})();

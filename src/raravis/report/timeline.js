@@ -1,0 +1,386 @@
+// The timeline: scores of all recordings, laid end to end, from the whole collection down to a window.
+
+const timeline = (() => {
+  const HEIGHT = 232, LEFT = 40, RIGHT = 6, TOP = 30, BOTTOM = 34;
+  const canvas = byId("timeline-canvas");
+  const recordings = report.recordings;
+  let view = { from: 0, to: Math.max(heard_s, 1e-3) };
+  let size = { width: 1, height: HEIGHT };
+  let pointer = null;
+  let marked = []; // events on screen: { event, x }
+
+  const plotWidth = () => Math.max(1, size.width - LEFT - RIGHT);
+  const xOf = (s) => LEFT + ((s - view.from) / (view.to - view.from)) * plotWidth();
+  const sOf = (x) => view.from + ((x - LEFT) / plotWidth()) * (view.to - view.from);
+
+  // A score's place between floor and ceiling. Few very high scores would press all others flat,
+  // so the axis bends to a logarithm where the highest is far above the alarm level.
+  function bend() {
+    const { low, high, level } = state.scorer;
+    const unit = level > 0 ? level : Math.max(high, 1e-9);
+    const bent = level > 0 && high > 8 * level;
+    const form = bent ? (v) => Math.asinh((2 * v) / unit) : (v) => v;
+    const floor = form(Math.min(0, low)), ceiling = form(Math.max(high, level || 0)) || 1;
+    return { bent, place: (v) => (form(v) - floor) / (ceiling - floor || 1) };
+  }
+
+  function draw() {
+    const fit = fitted(canvas, HEIGHT);
+    size = { width: fit.width, height: HEIGHT };
+    const { context } = fit;
+    const scale = bend();
+    const yOf = (v) => HEIGHT - BOTTOM - scale.place(v) * (HEIGHT - BOTTOM - TOP);
+    drawGround(context);
+    drawScoreAxis(context, scale, yOf);
+    drawScores(context, yOf);
+    drawLevel(context, yOf);
+    drawEvents(context);
+    drawHead(context);
+    drawPointer(context);
+    describe();
+  }
+  const redraw = oncePerFrame(draw);
+
+  // The recordings that reach into the view.
+  function* inView() {
+    let low = 0, high = recordings.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (recordings[middle].offset_s <= view.from) low = middle; else high = middle - 1;
+    }
+    for (let r = low; r < recordings.length && recordings[r].offset_s < view.to; r++) yield r;
+  }
+
+  // Alternating bands, one a recording, with its name where there is room, and the time axis.
+  function drawGround(context) {
+    context.textBaseline = "top";
+    let free = LEFT;
+    for (const r of inView()) {
+      const { offset_s, duration_s, name } = recordings[r];
+      const from = Math.max(LEFT, xOf(offset_s)), to = Math.min(size.width - RIGHT, xOf(offset_s + duration_s));
+      if (r % 2 && to - from > 3) {
+        context.fillStyle = colour("--band");
+        context.fillRect(from, TOP - 8, to - from, HEIGHT - TOP - BOTTOM + 8);
+      }
+      if (to - from > 90) {
+        context.fillStyle = colour("--muted");
+        context.textAlign = "left";
+        context.fillText(shortened(context, baseName(name), to - from - 12), from + 6, 4);
+      }
+      free = drawTimes(context, r, from, to, free);
+    }
+  }
+
+  function shortened(context, text, width) {
+    if (context.measureText(text).width <= width) return text;
+    let keep = text.length;
+    while (keep > 1 && context.measureText(`${text.slice(0, keep)}…`).width > width) keep--;
+    return `${text.slice(0, keep)}…`;
+  }
+
+  // Ticks inside wide recordings, the start of narrow ones; returns where the next label may begin.
+  function drawTimes(context, r, from, to, free) {
+    const recording = recordings[r], perPixel = (view.to - view.from) / plotWidth();
+    const wide = to - from > 150;
+    const first_s = Math.max(0, view.from - recording.offset_s);
+    const last_s = Math.min(recording.duration_s, view.to - recording.offset_s);
+    const base = recording.began === null ? 0 : (recording.began / 1000) % 86400;
+    const places = wide ? clockTicks(base + first_s, base + last_s, (to - from) / 96).map((t) => t - base) : [0];
+    for (const s of places) {
+      const x = xOf(recording.offset_s + s);
+      if (x < LEFT - 1 || x > size.width - RIGHT + 1) continue;
+      const text = tickText(recording, s, perPixel * 96);
+      const width = context.measureText(text).width;
+      const at = Math.min(Math.max(wide ? x - width / 2 : x, LEFT), size.width - RIGHT - width);
+      if (at < free) continue;
+      free = at + width + 14;
+      context.fillStyle = colour("--line-strong");
+      context.fillRect(x, HEIGHT - BOTTOM, 1, 4);
+      context.fillStyle = colour("--muted");
+      context.textAlign = "left";
+      context.fillText(text, at, HEIGHT - BOTTOM + 7);
+      if (recording.began !== null && dayChanges(r, s, places)) {
+        context.fillText(dateOf(timeAt(recording, s)), at, HEIGHT - BOTTOM + 20);
+      }
+    }
+    return free;
+  }
+
+  // A date stands under the first label in view and wherever another day begins.
+  let shownDay = null;
+  function dayChanges(r, s) {
+    const day = Math.floor(timeAt(recordings[r], s) / 86400e3);
+    const changes = day !== shownDay;
+    shownDay = day;
+    return changes;
+  }
+
+  function clockTicks(low, high, count) {
+    const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+    const rough = (high - low) / Math.max(1, count);
+    const step = steps.find((s) => s >= rough) || Math.ceil(rough / 86400) * 86400;
+    const found = [];
+    for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
+    return found;
+  }
+
+  function tickText(recording, s, step_s) {
+    if (recording.began === null) return recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
+    const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);
+    return step_s >= 60 && recordings.length < 3 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);
+  }
+
+  function drawScoreAxis(context, scale, yOf) {
+    const { low, high, level } = state.scorer;
+    const values = scale.bent
+      ? [0, ...[0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 1e4].map((k) => k * level).filter((v) => v <= high)]
+      : ticks(Math.min(0, low), Math.max(high, level || 0), 4);
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    let lastY = Infinity;
+    for (const v of values) {
+      const y = yOf(v);
+      if (lastY - y < 15) continue;
+      lastY = y;
+      context.fillStyle = colour("--line");
+      context.fillRect(LEFT, Math.round(y), plotWidth(), 1);
+      context.fillStyle = colour("--muted");
+      context.fillText(number(v, 2), LEFT - 7, y);
+    }
+  }
+
+  // For each column of pixels the lowest and the highest score that falls in it.
+  function columns() {
+    const { first, from, to, score } = state.scorer;
+    const count = Math.ceil(plotWidth());
+    const low = new Float32Array(count).fill(Infinity), high = new Float32Array(count).fill(-Infinity);
+    const perSecond = plotWidth() / (view.to - view.from);
+    for (const r of inView()) {
+      for (let i = first[r]; i < first[r + 1]; i++) {
+        if (to[i] < view.from || from[i] > view.to || !Number.isFinite(score[i])) continue;
+        const a = Math.max(0, Math.floor((from[i] - view.from) * perSecond));
+        const b = Math.min(count - 1, Math.max(a, Math.ceil((to[i] - view.from) * perSecond) - 1));
+        for (let c = a; c <= b; c++) {
+          if (score[i] < low[c]) low[c] = score[i];
+          if (score[i] > high[c]) high[c] = score[i];
+        }
+      }
+    }
+    return { low, high, count };
+  }
+
+  function drawScores(context, yOf) {
+    const { low, high, count } = columns();
+    const level = state.scorer.level ?? Infinity, floor = yOf(0);
+    const quiet = colour("--score"), soft = colour("--score-soft");
+    const rare = colour("--rare"), rareSoft = colour("--rare-soft");
+    for (let c = 0; c < count; c++) {
+      if (high[c] === -Infinity) continue;
+      const x = LEFT + c, top = yOf(high[c]), bottom = yOf(low[c]), above = high[c] >= level;
+      context.fillStyle = above ? rareSoft : soft;
+      context.fillRect(x, Math.min(top, floor), 1, Math.abs(floor - top));
+      context.fillStyle = above ? rare : quiet;
+      const before = c > 0 && high[c - 1] > -Infinity ? yOf(high[c - 1]) : top;
+      const join = Math.min(bottom, Math.max(top + 1.5, before > top ? Math.min(before, floor) : top + 1.5));
+      context.fillRect(x, top, 1, Math.max(1.5, join - top));
+    }
+  }
+
+  function drawLevel(context, yOf) {
+    const { level } = state.scorer;
+    if (level === null) return;
+    const y = Math.round(yOf(level)) + 0.5;
+    context.strokeStyle = colour("--rare");
+    context.setLineDash([4, 4]);
+    context.beginPath();
+    context.moveTo(LEFT, y);
+    context.lineTo(size.width - RIGHT, y);
+    context.stroke();
+    context.setLineDash([]);
+    context.fillStyle = colour("--rare");
+    context.textAlign = "right";
+    context.textBaseline = "bottom";
+    context.fillText("alarm level", size.width - RIGHT - 2, y - 2);
+  }
+
+  function drawEvents(context) {
+    marked = [];
+    const dot = colour("--rare"), chosen = colour("--ink");
+    for (const event of report.events) {
+      const at = recordings[event.recording].offset_s + event.peak_s;
+      if (at < view.from || at > view.to) continue;
+      const x = xOf(at), selected = event === state.event;
+      marked.push({ event, x });
+      const offset = recordings[event.recording].offset_s;
+      const from = xOf(offset + event.start_s), to = xOf(offset + event.end_s);
+      if (to - from > 3 || selected) {
+        context.fillStyle = selected ? colour("--chosen") : colour("--rare-soft");
+        context.fillRect(from - 1, TOP - 8, Math.max(3, to - from + 2), HEIGHT - TOP - BOTTOM + 8);
+      }
+      context.fillStyle = selected ? chosen : dot;
+      context.beginPath();
+      context.arc(x, TOP - 8, selected ? 5 : 3.5, 0, 7);
+      context.fill();
+    }
+  }
+
+  function drawHead(context) {
+    const now = player.position();
+    if (!now) return;
+    const x = xOf(recordings[now.recording].offset_s + now.at_s);
+    if (x < LEFT || x > size.width - RIGHT) return;
+    context.fillStyle = colour("--ink");
+    context.fillRect(x - 0.5, TOP - 8, 1.5, HEIGHT - TOP - BOTTOM + 8);
+  }
+
+  function drawPointer(context) {
+    if (pointer === null) return;
+    context.fillStyle = colour("--line-strong");
+    context.fillRect(pointer, TOP - 8, 1, HEIGHT - TOP - BOTTOM + 8);
+  }
+
+  // --- what lies under the pointer ---------------------------------------------------------------
+
+  function recordingAt(s) {
+    let low = 0, high = recordings.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (recordings[middle].offset_s <= s) low = middle; else high = middle - 1;
+    }
+    return low;
+  }
+
+  // The strangest window that is drawn within a pixel of `s`, or -1.
+  function windowAt(s) {
+    const { first, from, to, score } = state.scorer, r = recordingAt(s);
+    const reach = (view.to - view.from) / plotWidth();
+    let best = -1;
+    for (let i = first[r]; i < first[r + 1]; i++) {
+      if (to[i] >= s - reach && from[i] <= s + reach && (best < 0 || score[i] > score[best])) best = i;
+    }
+    return best;
+  }
+
+  function eventNear(x) {
+    const near = marked.filter((mark) => Math.abs(mark.x - x) < 8);
+    near.sort((a, b) => Math.abs(a.x - x) - Math.abs(b.x - x) || a.event.rank - b.event.rank);
+    return near.length ? near[0].event : null;
+  }
+
+  function linesAt(x) {
+    const s = Math.min(heard_s, Math.max(0, sOf(x)));
+    const r = recordingAt(s), recording = recordings[r], at = s - recording.offset_s;
+    const i = windowAt(s), event = eventNear(x);
+    const lines = [moment(recording, at), i < 0 ? "nothing was scored here" : `score ${number(state.scorer.score[i])}`];
+    if (recordings.length > 1 || recording.began !== null) lines.push(`${baseName(recording.name)} at ${elapsed(at)}`);
+    if (event) lines.push(`event ${event.rank}`);
+    return lines;
+  }
+
+  function describe() {
+    const { level, name } = state.scorer;
+    canvas.setAttribute("aria-label", `Timeline of ${name} over ${elapsed(heard_s)} of sound, `
+      + `${report.events.length} events, alarm level ${number(level)}. Arrow keys move, plus and minus zoom.`);
+  }
+
+  // --- moving and zooming ------------------------------------------------------------------------
+
+  function show(from, to) {
+    const least = Math.min(heard_s, 0.5), span = Math.min(heard_s, Math.max(least, to - from));
+    const start = Math.min(Math.max(0, from), heard_s - span);
+    view = { from: start, to: start + span };
+    shownDay = null;
+    redraw();
+  }
+  function zoom(factor, x = LEFT + plotWidth() / 2) {
+    const s = sOf(x), span = (view.to - view.from) * factor, share = (x - LEFT) / plotWidth();
+    show(s - share * span, s + (1 - share) * span);
+  }
+  const pan = (share) => show(view.from + share * (view.to - view.from), view.to + share * (view.to - view.from));
+  const showRecording = (r) => show(recordings[r].offset_s, recordings[r].offset_s + recordings[r].duration_s);
+
+  canvas.addEventListener("wheel", (e) => {
+    if (!wheelIsOurs(e)) return;
+    const sideways = Math.abs(e.deltaX) > Math.abs(e.deltaY);
+    if (!sideways && e.deltaY > 0 && view.to - view.from >= heard_s * 0.999) return;
+    e.preventDefault();
+    if (sideways) pan(e.deltaX / plotWidth());
+    else zoom(Math.exp(Math.max(-1, Math.min(1, e.deltaY / 300))), e.offsetX);
+  }, { passive: false });
+
+  let grip = null;
+  canvas.addEventListener("pointerdown", (e) => {
+    canvas.setPointerCapture(e.pointerId);
+    grip = { x: e.offsetX, view, moved: false };
+  });
+  canvas.addEventListener("pointermove", (e) => {
+    pointer = e.offsetX;
+    if (grip) {
+      const dx = e.offsetX - grip.x;
+      if (Math.abs(dx) > 4) grip.moved = true;
+      const shift = (-dx / plotWidth()) * (grip.view.to - grip.view.from);
+      if (grip.moved) show(grip.view.from + shift, grip.view.to + shift);
+    }
+    showTip(linesAt(e.offsetX), e.clientX, e.clientY);
+    canvas.style.cursor = grip?.moved ? "grabbing" : eventNear(e.offsetX) ? "pointer" : "crosshair";
+    redraw();
+  });
+  canvas.addEventListener("pointerup", (e) => {
+    if (grip && !grip.moved) pick(e.offsetX);
+    grip = null;
+  });
+  canvas.addEventListener("pointercancel", () => { grip = null; });
+  canvas.addEventListener("pointerleave", () => { pointer = null; hideTip(); redraw(); });
+  canvas.addEventListener("keydown", (e) => {
+    const act = { ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), "+": () => zoom(0.5), "=": () => zoom(0.5),
+      "-": () => zoom(2), Home: () => show(0, view.to - view.from), End: () => show(heard_s, heard_s + view.to - view.from) }[e.key];
+    if (act) { e.preventDefault(); act(); }
+  });
+
+  // A click chooses the event under it, else plays from there to the end of the window.
+  function pick(x) {
+    const event = eventNear(x);
+    if (event) {
+      selectEvent(event, { scroll: true });
+      player.playClip(event.original, "heard");
+      return;
+    }
+    const s = Math.min(heard_s, Math.max(0, sOf(x))), r = recordingAt(s);
+    const at = s - recordings[r].offset_s;
+    player.playAt(r, at, Math.min(recordings[r].duration_s, at + 10));
+  }
+
+  function openMembers() {
+    const box = byId("scorers");
+    report.scorers[0].open = state.scorer;
+    if (report.scorers.length < 2) { box.hidden = true; return; }
+    report.scorers.forEach((packed, k) => {
+      const button = element("button", { type: "button", "aria-pressed": String(k === 0) }, packed.name);
+      button.addEventListener("click", () => {
+        packed.open ??= openScorer(packed);
+        state.scorer = packed.open;
+        for (const other of box.children) other.setAttribute("aria-pressed", String(other === button));
+        tell("scorer", state.scorer);
+      });
+      box.append(button);
+    });
+  }
+
+  function open() {
+    if (!recordings.length) return;
+    byId("timeline").hidden = false;
+    openMembers();
+    byId("timeline-in").addEventListener("click", () => zoom(0.5));
+    byId("timeline-out").addEventListener("click", () => zoom(2));
+    byId("timeline-all").addEventListener("click", () => show(0, heard_s));
+    byId("timeline-readout").textContent = state.scorer.run > 1
+      ? `Each point is the strangest of ${state.scorer.run} neighbouring windows.` : "";
+    for (const what of ["scorer", "theme", "resize", "playhead", "playing"]) on(what, () => { shownDay = null; redraw(); });
+    on("select", ({ event }) => {
+      const at = recordings[event.recording].offset_s + event.peak_s, span = view.to - view.from;
+      if (at < view.from || at > view.to) show(at - span / 2, at + span / 2); else redraw();
+    });
+    draw();
+  }
+  return { open, showRecording, linesAt, view: () => view, xOf };
+})();

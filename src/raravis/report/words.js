@@ -1,0 +1,76 @@
+// Numbers and times as people read them.
+
+const two = (number) => String(Math.floor(number)).padStart(2, "0");
+
+function number(value, digits = 3) {
+  if (value === null || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1e6 || (size < 1e-3 && size > 0)) return value.toExponential(1);
+  return String(Number(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(size + 1))))));
+}
+
+// 7.25 -> "7.3 s", 75 -> "1:15", 3675 -> "1:01:15"; with tenths where `fine`.
+function elapsed(seconds, fine = false) {
+  if (seconds < 60) return `${fine ? seconds.toFixed(2) : Number(seconds.toFixed(1))} s`;
+  const tenths = fine ? `.${Math.floor((seconds % 1) * 10)}` : "";
+  const minutes = Math.floor(seconds / 60) % 60, rest = two(seconds % 60) + tenths;
+  const hours = Math.floor(seconds / 3600);
+  return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
+}
+
+// 05:12:33 from milliseconds, with tenths where `fine`.
+function clockOf(time, fine = false) {
+  const date = new Date(time);
+  const text = date.toISOString().slice(11, fine ? 21 : 19);
+  return text;
+}
+
+const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+function dateOf(time) {
+  const date = new Date(time);
+  return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
+}
+
+const timeAt = (recording, seconds) =>
+  recording.began === null ? null : recording.began + seconds * 1000;
+
+// "22 May 2019, 05:12:33" where the clock is known, else "at 1:15 in the recording".
+function moment(recording, seconds, { date = true, fine = false } = {}) {
+  const time = timeAt(recording, seconds);
+  if (time === null) return elapsed(seconds, fine);
+  return date ? `${dateOf(time)}, ${clockOf(time, fine)}` : clockOf(time, fine);
+}
+
+const baseName = (name) => name.split("/").pop();
+
+// The p-value as a frequency: one stretch in how many.
+function rarity(p) {
+  if (p === null || !Number.isFinite(p)) return "how often ordinary sound scores this high is not known";
+  if (p >= 0.5) return "ordinary sound often scores this high";
+  if (p < 1e-6) return "less than 1 in a million ordinary stretches scores this high";
+  const one = 1 / p, power = 10 ** Math.max(0, Math.floor(Math.log10(one)) - 1);
+  const rounded = Math.round(one / power) * power;
+  return `about 1 in ${rounded.toLocaleString("en")} ordinary stretches scores this high`;
+}
+
+function strength(score) {
+  const level = report.threshold.level;
+  if (score === null) return "no score";
+  if (!(level > 0) || !(score > 0)) return `score ${number(score)}`;
+  const times = score / level;
+  const beside = times >= 1.05 ? `, ${number(times, 2)} times the alarm level` : ", at the alarm level";
+  return `score ${number(score)}${beside}`;
+}
+
+const hertz = (hz) => (hz >= 1000 ? `${number(hz / 1000)} kHz` : `${Math.round(hz)} Hz`);
+
+// An element with attributes, properties (in `props`) and children; text is never read as HTML.
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== false) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}

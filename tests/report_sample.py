@@ -1,0 +1,169 @@
+"""Reports about an invented dawn, for tests of the report: songs, wind, a plane and a chainsaw."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+import numpy as np
+import soundfile
+
+from raravis.report import (
+    Clip,
+    Member,
+    Picture,
+    Points,
+    Report,
+    ReportEvent,
+    ReportRecording,
+    Threshold,
+    Timeline,
+)
+
+RATE_HZ = 16000
+FRAME = 160  # samples, 10 ms
+BANDS = 96
+
+
+def noise(rng, seconds, slope=1.0):
+    """Pink-ish noise, the ground of every outdoor recording."""
+    spectrum = np.fft.rfft(rng.standard_normal(int(seconds * RATE_HZ)))
+    spectrum /= np.maximum(1, np.arange(len(spectrum))) ** (slope / 2)
+    sound = np.fft.irfft(spectrum, int(seconds * RATE_HZ))
+    return sound / np.abs(sound).max()
+
+
+def song(rng, seconds):
+    """A few whistled syllables that sweep up and down."""
+    sound = np.zeros(int(seconds * RATE_HZ))
+    pitch, at = rng.uniform(2500, 5000), rng.uniform(0, 0.5)
+    while at < seconds - 0.4:
+        t = np.arange(int(rng.uniform(0.08, 0.25) * RATE_HZ)) / RATE_HZ
+        sweep = pitch * (1 + rng.uniform(-0.3, 0.3) * t / t[-1] + 0.05 * np.sin(40 * t))
+        place = int(at * RATE_HZ)
+        sound[place : place + len(t)] += np.sin(2 * np.pi * np.cumsum(sweep) / RATE_HZ) * np.hanning(len(t))
+        at += rng.uniform(0.25, 0.7)
+    return sound
+
+
+def engine(seconds, pitch_hz, glide):
+    """Harmonics of a motor, swelling and fading."""
+    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
+    phase = 2 * np.pi * np.cumsum(pitch_hz * (1 - glide * t / seconds)) / RATE_HZ
+    tones = sum(np.sin(k * phase) / k**0.7 for k in range(1, 24))
+    return tones / 6 * np.hanning(len(t)) ** 0.5
+
+
+def spectrogram(sound, from_s):
+    """Level in dB in bands that widen upwards, (BANDS, frames)."""
+    frames = np.lib.stride_tricks.sliding_window_view(sound, 512)[::FRAME]
+    power = np.abs(np.fft.rfft(frames * np.hanning(512))) ** 2  # (T, 257)
+    edges = 700 * (10 ** (np.linspace(np.log10(1 + 60 / 700), np.log10(1 + 7900 / 700), BANDS)) - 1)
+    bins = np.clip(edges / RATE_HZ * 512, 0, 255)
+    low = bins.astype(int)
+    between = power[:, low] * (1 - bins + low) + power[:, low + 1] * (bins - low)
+    return Picture(10 * np.log10(between.T + 1e-9), edges, from_s, FRAME / RATE_HZ)
+
+
+def opus(sound):
+    """The sound as the bytes of an OGG file."""
+    file = io.BytesIO()
+    soundfile.write(file, sound / np.abs(sound).max() * 0.7, RATE_HZ, format="OGG", subtype="OPUS")
+    return file.getvalue()
+
+
+def clip(recording, start_s, sound, score, audible=True):
+    return Clip(recording, start_s, start_s + len(sound) / RATE_HZ, score,
+                spectrogram(sound, start_s), opus(sound) if audible else None)  # fmt: skip
+
+
+def smoothed(db):
+    """What a model that blurs the unknown makes of a spectrogram."""
+    kernel = np.ones((5, 9)) / 45
+    shape = [n + k - 1 for n, k in zip(db.shape, kernel.shape, strict=True)]
+    product = np.fft.rfft2(db - db.mean(), shape) * np.fft.rfft2(kernel, shape)
+    return np.fft.irfft2(product, shape)[2 : 2 + db.shape[0], 4 : 4 + db.shape[1]] * 0.8 + db.mean()
+
+
+def event(rng, rank, recording, start_s, clock, recordings):
+    """A motor among birds, with what was expected, the difference and some neighbours."""
+    seconds, around = round(rng.uniform(1.2, 3.0), 1), 1.5
+    length = seconds + 2 * around
+    ground = 0.02 * noise(rng, length) + 0.05 * song(rng, length)
+    middle = engine(seconds, rng.uniform(60, 190), rng.uniform(-0.2, 0.5)) * rng.uniform(0.05, 0.2)
+    sound = ground.copy()
+    at = int(around * RATE_HZ)
+    sound[at : at + len(middle)] += middle
+    original = clip(recording, start_s - around, sound, 9.0 / rank**0.5 + 4)
+    expected = Picture(smoothed(original.picture.db), original.picture.band_hz,
+                       original.picture.from_s, original.picture.frame_s)  # fmt: skip
+    neighbours = []
+    for _ in range(4):
+        other = 0.02 * noise(rng, 2.0) + 0.05 * song(rng, 2.0)
+        neighbours.append(clip(int(rng.integers(recordings)), rng.uniform(0, 8), other, rng.uniform(0, 2)))
+    return ReportEvent(
+        rank, recording, start_s, start_s + seconds, start_s + seconds / 2,
+        None if clock is None else (clock + timedelta(seconds=start_s)).isoformat(),
+        original.score, 0.02 / rank**3 / 10,
+        original=original,
+        reconstructed=Clip(recording, original.start_s, original.end_s, original.score, expected, opus(ground)),
+        error=Picture(np.abs(original.picture.db - expected.db), expected.band_hz, expected.from_s, expected.frame_s),
+        neighbours=neighbours,
+        reasons=["Lower in pitch than 99.6 % of all sounds heard: its middle frequency is 240 Hz.",
+                 "Lasts longer than most: 2.4 s beside 0.3 s.",
+                 "Few sounds are like it: the nearest lies 3.1 times as far as usual."],
+    )  # fmt: skip
+
+
+def timeline(rng, duration_s, hop_s, at=()):
+    """Scores that wander, and rise where the events are."""
+    start = np.arange(0, max(hop_s, duration_s - hop_s + 1e-6), hop_s)
+    score = rng.gamma(2.0, 0.55, len(start)) * (1 + 0.3 * np.sin(start / 400))
+    for place, height in at:
+        score += height * np.exp(-((start + hop_s / 2 - place) ** 2) / (2 * max(hop_s, 0.8) ** 2))
+    return Timeline(start, np.minimum(start + hop_s, duration_s), score)
+
+
+def cloud(rng, count, recordings, duration_s):
+    """Groups of different size and spread, some far out."""
+    groups = rng.choice(7, count, p=[0.3, 0.22, 0.18, 0.12, 0.09, 0.06, 0.03])
+    centres = rng.normal(0, 3, (7, 3)) * [1.6, 1.0, 0.7]
+    coords = centres[groups] + rng.normal(0, 1, (count, 3)) * rng.uniform(0.3, 1.1, (7, 1))[groups]
+    start = rng.uniform(0, duration_s - 1, count)
+    return Points(coords.astype(np.float32), groups, rng.integers(0, recordings, count), start, start + 1.0,
+                  rng.gamma(2.0, 0.8, count) + 0.4 * np.abs(coords[:, 2]), np.array([0.34, 0.17, 0.09]))  # fmt: skip
+
+
+def sample_report(recordings=1, duration_s=600.0, events=6, points=1500, hop_s=1.0, clock=True, seed=0,
+                  every_s=1800, folder=""):  # fmt: skip
+    """A report of `recordings` files of `duration_s`, one begun every `every_s`."""
+    rng = np.random.default_rng(seed)
+    began = datetime(2019, 5, 22, 0, 0, 0)
+    clocks = [began + timedelta(seconds=every_s * r) if clock else None for r in range(recordings)]
+    places = [(int(rng.integers(recordings)), rng.uniform(2, max(2.5, duration_s - 5))) for _ in range(events)]
+    found = [event(rng, k + 1, r, s, clocks[r], recordings) for k, (r, s) in enumerate(places)]
+    files, errors = [], []
+    for r in range(recordings):
+        at = [(e.peak_s, e.score) for e in found if e.recording == r]
+        stamp = clocks[r].strftime("%Y%m%d_%H%M%S") if clock else f"{r:03d}"
+        name = f"{folder}S4A03895_{stamp}.flac"
+        url = quote(f"recordings/{name}")
+        files.append(ReportRecording(name, clocks[r].isoformat() if clock else None, duration_s, url,
+                                     timeline(rng, duration_s, hop_s, at)))  # fmt: skip
+        errors.append(timeline(rng, duration_s, 1.0, [(p, 0.5 * h) for p, h in at]))
+    return Report(
+        title="What was rare at the forest edge",
+        created="21 November 2026, 06:30",
+        summary=[("Listened to", f"{recordings} recordings"), ("Events", str(events)),
+                 ("Alarm level", "4.2, passed by 1 in 1,000 ordinary windows"),
+                 ("Largest reconstruction error", "11.2 dB at 04:31:07 on 22 May 2019"),
+                 ("Mean reconstruction error", "2.31 dB"), ("Could not be read", "2 files")],
+        threshold=Threshold(4.2, 0.001),
+        recordings=files, events=found, points=cloud(rng, points, recordings, duration_s) if points else None,
+        members={"reconstruction error": Member(errors, 5.0)},
+        skipped=[("card2/S4A03895_20190522_113000.flac", "cut short: 12 bytes where a header of 42 is expected"),
+                 ("notes.wav", "not a sound file: it begins with '<script>alert(1)</script>'")],
+        settings={"source": {"window_s": 1.0, "hop_s": 1.0, "rate_hz": 22050}, "scorer": {"name": "rarity", "k": 5},
+                  "threshold": {"kind": "false alarms per hour", "per_hour": 2.0}, "seed": 0, "version": "0.1.0"},
+    )  # fmt: skip
