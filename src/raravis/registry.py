@@ -43,8 +43,12 @@ class Registry(Generic[T]):
         return remember
 
     def names(self) -> list[str]:
-        """All registered names, sorted; imports every module of the package to find them."""
-        for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
+        """All registered names, sorted; imports every module of the package to find them.
+
+        Where `package` is a single module, its members are those that it defines itself.
+        """
+        folders = getattr(importlib.import_module(self.package), "__path__", [])
+        for module in pkgutil.iter_modules(folders):
             importlib.import_module(f"{self.package}.{module.name}")
         return sorted(self._classes)
 
