@@ -8,13 +8,15 @@ ParameterError.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from raravis.errors import ParameterError
 from raravis.windows import BoolArray, FloatArray, Windows
+
+TOUCH_S = 1e-6  # windows closer than this touch: 0.1 * 3 is not 0.3
 
 Metric = Callable[[BoolArray, FloatArray], float]
 
@@ -82,11 +84,11 @@ def recall_at_false_alarms(
     for overlap in _overlaps(windows, events):
         outside[overlap] = False
     levels = np.unique(found[found > -np.inf])
-    outside_windows, outside_score = _in_order(windows[outside], score[outside])
-    rate = [_count_runs(outside_windows[outside_score >= lv]) / hours for lv in levels]
+    start_s, end_s, score = _on_one_line(windows[outside], score[outside])
+    rate = [_count_runs(start_s[score >= lv], end_s[score >= lv]) / hours for lv in levels]
     recall = np.array([(found >= level).mean() for level in levels])
     borne = np.asarray(rate) <= np.asarray(per_hour, dtype=np.float64)[..., None]
-    return np.where(borne, recall, 0.0).max(axis=-1, initial=0.0)
+    return np.asarray(np.where(borne, recall, 0.0).max(axis=-1, initial=0.0))
 
 
 def bootstrap_interval(
@@ -127,31 +129,27 @@ def _curve(labels: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArra
     return hits / (last + 1), hits / hits[-1]
 
 
-def _overlaps(windows: Windows, events: Windows) -> list[BoolArray]:
-    """For each event, which windows (N,) of its recording overlap it."""
-    return [
-        (windows.recording == recording) & (windows.start_s < end_s) & (windows.end_s > start_s)
-        for recording, start_s, end_s in zip(
-            events.recording, events.start_s, events.end_s, strict=True
-        )
-    ]
+def _overlaps(windows: Windows, events: Windows) -> Iterator[BoolArray]:
+    """For each event in turn, which windows (N,) of its recording overlap it."""
+    for recording, start_s, end_s in zip(
+        events.recording, events.start_s, events.end_s, strict=True
+    ):
+        same = windows.recording == recording
+        yield np.asarray(same & (windows.start_s < end_s) & (windows.end_s > start_s))
 
 
-def _in_order(windows: Windows, scores: FloatArray) -> tuple[Windows, FloatArray]:
-    order = np.lexsort((windows.start_s, windows.recording))
-    return windows[order], scores[order]
+def _on_one_line(windows: Windows, scores: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Start, end and score (N,), by start, the recordings laid one after another with gaps."""
+    shift_s = windows.recording * (windows.end_s.max(initial=0.0) + 1.0)
+    start_s, end_s = windows.start_s + shift_s, windows.end_s + shift_s
+    order = np.argsort(start_s, kind="stable")
+    return start_s[order], end_s[order], scores[order]
 
 
-def _count_runs(windows: Windows) -> int:
-    """How many runs of windows hang together; windows in order of recording and start."""
-    if not len(windows):
-        return 0
-    new_recording = np.diff(windows.recording) != 0
-    latest = np.maximum.accumulate(windows.end_s)
-    for cut in np.flatnonzero(new_recording) + 1:
-        latest[cut:] = np.maximum.accumulate(windows.end_s[cut:])
-    gap = windows.start_s[1:] > latest[:-1] + 1e-6  # 0.1 * 3 is not 0.3
-    return 1 + int((new_recording | gap).sum())
+def _count_runs(start_s: FloatArray, end_s: FloatArray) -> int:
+    """How many runs of overlapping or touching windows; they stand in order of their start."""
+    gap = start_s[1:] > np.maximum.accumulate(end_s)[:-1] + TOUCH_S
+    return min(len(start_s), 1 + int(gap.sum()))
 
 
 def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from raravis.errors import ParameterError
 from raravis.learned import Learned
+from raravis.metrics import TOUCH_S
 from raravis.registry import Registry
 from raravis.windows import BoolArray, Event, FloatArray, IntArray, Recording, Windows
 
@@ -23,7 +24,6 @@ TAIL_SHARE = 0.1
 FEWEST_IN_TAIL = 10
 STEEPEST = 0.5  # Pareto shape: above, its variance is infinite and the fit below is invalid
 SMALLEST = float(np.finfo(np.float64).tiny)
-TOUCH_S = 1e-6  # windows closer than this touch: 0.1 * 3 is not 0.3
 
 
 class Threshold(Learned, ABC):
