@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save
 
 from raravis import models, scorers, thresholds
 from raravis.configuration import complete, read_toml
+from raravis.durable import write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.features import LogMel
 from raravis.layers import SegmentLayer, WindowLayer, joined
@@ -29,7 +30,7 @@ from raravis.progress import Progress, silent
 from raravis.segments import Segmenter
 from raravis.sources import Source
 from raravis.sources.audio import AudioSource
-from raravis.store import Rows, Store, write_atomically
+from raravis.store import Rows, Store
 from raravis.thresholds import find_events
 from raravis.training import Training
 from raravis.windows import Event
@@ -146,6 +147,8 @@ class Detector:
         )
         for layer in self.layers.values():
             layer.learn(lesson, progress)
+        # what was learned holds at this rate, whatever rates are scored later
+        self.config["source"]["rate_hz"] = source.rate_hz
         self.is_fitted = True
         return self
 
@@ -168,12 +171,12 @@ class Detector:
             return self._score_into(Path(folder), source, progress)
 
     def _score_into(self, folder: Path, source: Source, progress: Progress) -> pd.DataFrame:
-        with Store.create(folder) as store:
+        with Store.open_or_create(folder) as store:
             total_s = sum(recording.duration_s for recording in source.recordings)
             before_s = 0.0
             for index, recording in enumerate(source.recordings):
-                store.add_recording(recording)
                 try:
+                    store.add_recording(recording)
                     for until_s, rows in self._judged(source, index, store.scored_until(recording)):
                         store.append(recording, until_s, rows)
                         progress("scoring", before_s + until_s, total_s)

@@ -1,12 +1,7 @@
-"""From a run to its report: what each event looks and sounds like, and why it is thought rare.
-
-Pictures and sounds come from the recordings themselves, read again where they lie; a recording
-that is no longer there leaves its events without them.
-"""
+"""From a run to its report: what each event looks and sounds like, and why it is thought rare."""
 
 from __future__ import annotations
 
-import io
 import os
 import urllib.parse
 from collections.abc import Sequence
@@ -14,19 +9,15 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import soundfile
-import soxr
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from raravis import report
 from raravis.detector import Detector
-from raravis.errors import DataError, RecordingError
-from raravis.layers import WindowLayer
 from raravis.progress import Progress, silent
-from raravis.sources.audio import AudioSource
+from raravis.showroom import Showroom
 from raravis.store import Store
-from raravis.windows import Event, FloatArray, Recording, Windows
+from raravis.windows import BoolArray, Event, Recording, Windows
 
 MOST_POINTS = 200_000
 AROUND_S = 0.5  # shown before and after an event
@@ -40,7 +31,7 @@ def explain(
     folder = Path(folder)
     detector = Detector.load(folder)
     with Store.open(folder) as store:
-        return Explainer(folder, detector, store).report(most_events, neighbours, progress)
+        return Explainer(folder, detector, store).everything(most_events, neighbours, progress)
 
 
 class Explainer:
@@ -52,14 +43,15 @@ class Explainer:
         self.store = store
         self.recordings = [recording for recording, _ in store.recordings()]
         self.index = {r.name: i for i, r in enumerate(self.recordings)}
-        self.source = _reopen(detector, self.recordings)
-        self.network = detector.layers.get("windows")
-        self.layer = detector.main_layer
-        self.windows = store.windows(self.layer)
-        self.scores, self.p_values = store.scores(self.layer, detector.scorer)
-        self.embedding = np.asarray(store.embeddings(self.layer), dtype=np.float32)
+        self.showroom = Showroom(detector, self.recordings)
+        self.judge = detector.layers[detector.main_layer].judges[detector.scorer]
+        self.windows = store.windows(detector.main_layer)
+        self.scores = store.scores(detector.main_layer, detector.scorer)[0]
+        self.embedding = np.asarray(store.embeddings(detector.main_layer), dtype=np.float32)
+        self.grid = store.windows("windows")
+        self.grid_scores = {s: store.scores("windows", s)[0] for s in store.scorers("windows")}
 
-    def report(self, most_events: int, neighbours: int, progress: Progress) -> report.Report:
+    def everything(self, most_events: int, neighbours: int, progress: Progress) -> report.Report:
         """The whole report, with at most so many events and neighbours of each."""
         events = self.store.events()
         shown = []
@@ -67,13 +59,12 @@ class Explainer:
             progress("explaining", rank - 1, min(len(events), most_events))
             shown.append(self._event(rank, event, neighbours))
         progress("explaining", len(shown), max(1, len(shown)))
-        judge = self.detector.layers[self.layer].judges[self.detector.scorer]
         return report.Report(
             title="What is rare in " + _names(self.recordings),
             created=datetime.now().astimezone().isoformat(" ", "minutes"),
             summary=self._summary(len(events)),
             threshold=report.Threshold(
-                judge.level, float(judge.threshold_.p_values(np.array([judge.level]))[0])
+                self.judge.level, float(self.judge.p_values(np.array([self.judge.level]))[0])
             ),
             recordings=[self._recording(i) for i in range(len(self.recordings))],
             events=shown,
@@ -89,7 +80,8 @@ class Explainer:
     def _event(self, rank: int, event: Event, neighbours: int) -> report.ReportEvent:
         recording = self.index[event.recording]
         from_s, to_s = self._span(recording, event)
-        original, reconstructed, error = self._clips(recording, from_s, to_s, event.score)
+        original = self.showroom.clip(recording, from_s, to_s, event.score)
+        expected = self.showroom.expected(original)
         near = self._nearest_ordinary(recording, event, neighbours)
         return report.ReportEvent(
             rank=rank,
@@ -101,8 +93,8 @@ class Explainer:
             score=event.score,
             p_value=event.p_value,
             original=original,
-            reconstructed=reconstructed,
-            error=error,
+            reconstructed=expected[0] if expected else None,
+            error=expected[1] if expected else None,
             neighbours=[self._clip_of(row) for row, _ in near],
             reasons=self._reasons(event, original, near),
         )
@@ -120,103 +112,20 @@ class Explainer:
         from_s = max(0.0, min(from_s, duration_s - (to_s - from_s)))
         return from_s, min(duration_s, max(to_s, from_s + window_s))
 
-    def _clips(
-        self, recording: int, from_s: float, to_s: float, score: float
-    ) -> tuple[report.Clip, report.Clip | None, report.Picture | None]:
-        """The original, what the network expected, and where they differ."""
-        samples = self._samples(recording, from_s, to_s)
-        original = self._clip(recording, from_s, to_s, score, samples)
-        if samples is None or original.picture is None:
-            return original, None, None
-        if not isinstance(self.network, WindowLayer):
-            return original, None, None
-        expected_db = self._expected(self.network, original.picture.db)
-        gain = _loud(samples)
-        rate_hz = self.source_rate_hz
-        sound = self.detector.listener.features.to_sound(
-            10 ** (expected_db / 10), like=samples, rate_hz=rate_hz
-        )
-        reconstructed = report.Clip(
-            recording,
-            from_s,
-            to_s,
-            score,
-            self._picture(expected_db, original.picture.from_s),
-            to_ogg(sound * gain, rate_hz),
-        )
-        error = self._picture(np.abs(original.picture.db - expected_db), original.picture.from_s)
-        return original, reconstructed, error
-
-    def _samples(self, recording: int, from_s: float, to_s: float) -> FloatArray | None:
-        """Samples of a stretch of a recording, or None where it can no longer be read."""
-        at = self._places.get(self.recordings[recording].path)
-        if self.source is None or at is None:
-            return None
-        try:
-            return self.source.read(at, from_s, to_s)
-        except RecordingError:
-            return None  # the report shows the event without picture and sound
-
-    @property
-    def _places(self) -> dict[str, int]:
-        found = self.source.recordings if self.source else []
-        return {recording.path: i for i, recording in enumerate(found)}
-
-    @property
-    def source_rate_hz(self) -> int:
-        """The common rate at which the recordings are read."""
-        return self.source.rate_hz if self.source else 0
-
-    def _clip(
-        self, recording: int, from_s: float, to_s: float, score: float, samples: FloatArray | None
-    ) -> report.Clip:
-        if samples is None:
-            return report.Clip(recording, from_s, to_s, score)
-        features, rate_hz = self.detector.listener.features, self.source_rate_hz
-        frames = max(1, features.frames(to_s - from_s))
-        db = features.log(features.power(samples, rate_hz, 0, 0, frames))
-        sound = to_ogg(samples * _loud(samples), rate_hz)
-        return report.Clip(recording, from_s, to_s, score, self._picture(db, from_s), sound)
-
     def _clip_of(self, row: int) -> report.Clip:
         """Window `row` of the main layer, to be seen and heard."""
         recording, start_s, end_s = self._place(row)
-        samples = self._samples(recording, start_s, end_s)
-        return self._clip(recording, start_s, end_s, float(self.scores[row]), samples)
+        return self.showroom.clip(recording, start_s, end_s, float(self.scores[row]))
 
     def _place(self, row: int) -> tuple[int, float, float]:
         windows = self.windows
         return int(windows.recording[row]), float(windows.start_s[row]), float(windows.end_s[row])
 
-    def _picture(self, db: FloatArray, from_s: float) -> report.Picture:
-        features = self.detector.listener.features
-        hz = features.band_hz(self.source_rate_hz)
-        return report.Picture(db, hz, from_s, 1 / features.frames_per_s)
-
-    def _expected(self, network: WindowLayer, db: FloatArray) -> FloatArray:
-        """What the network expected instead of a spectrogram (F, T) of any length: window by
-        window, the last one drawn back to the end."""
-        frames = network.shape[1]
-        missing = max(0, frames - db.shape[1])
-        padded = np.pad(db, ((0, 0), (0, missing)), mode="edge")
-        starts = [*range(0, padded.shape[1] - frames, frames), padded.shape[1] - frames]
-        clips = np.stack([padded[:, at : at + frames] for at in starts])  # (N, F, T)
-        expected = np.empty_like(padded)
-        for at, clip in zip(starts, network.reconstruct(clips), strict=True):
-            expected[:, at : at + frames] = clip
-        return expected[:, : db.shape[1]]
-
     # --- why ---------------------------------------------------------------------------------
 
     def _row(self, event: Event) -> int:
         """The strangest window of an event."""
-        windows, recording = self.windows, self.index[event.recording]
-        inside = (
-            (windows.recording == recording)
-            & (windows.start_s < event.end_s)
-            & (windows.end_s > event.start_s)
-        )
-        rows = np.flatnonzero(inside)
+        rows = np.flatnonzero(self._inside(self.windows, event))
         return int(rows[np.argmax(self.scores[rows])])
 
     def _nearest_ordinary(
@@ -227,8 +136,7 @@ class Explainer:
             return []
         row = self._row(event)
         distance = np.linalg.norm(self.embedding - self.embedding[row], axis=1)
-        level = self.detector.layers[self.layer].judges[self.detector.scorer].level
-        distance[~(self.scores < level)] = np.inf
+        distance[~(self.scores < self.judge.level)] = np.inf
         chosen: list[tuple[int, float]] = []
         for near in np.argsort(distance)[: 20 * count]:
             moment, start_s, end_s = self._place(int(near))
@@ -242,7 +150,7 @@ class Explainer:
     def _reasons(
         self, event: Event, original: report.Clip, near: list[tuple[int, float]]
     ) -> list[str]:
-        kind = "sound events" if self.layer == "segments" else "windows"
+        kind = "sound events" if self.detector.main_layer == "segments" else "windows"
         reasons = [f"About {_one_in(event.p_value)} ordinary {kind} would score as high."]
         if original.picture is not None:
             low, high = _main_band(original.picture)
@@ -264,15 +172,15 @@ class Explainer:
 
     def _share_below(self, scorer: str, event: Event) -> float | None:
         """Share of all fixed windows that score below the highest window of an event."""
-        if scorer not in self.store.scorers("windows"):
+        scores, inside = self.grid_scores.get(scorer), self._inside(self.grid, event)
+        if scores is None or not inside.any():
             return None
-        windows, scores = self.store.windows("windows"), self.store.scores("windows", scorer)[0]
-        inside = (
-            (windows.recording == self.index[event.recording])
-            & (windows.start_s < event.end_s)
-            & (windows.end_s > event.start_s)
-        )
-        return float(np.mean(scores < scores[inside].max())) if inside.any() else None
+        return float(np.mean(scores < scores[inside].max()))
+
+    def _inside(self, windows: Windows, event: Event) -> BoolArray:
+        """Which windows overlap an event, (N,)."""
+        same: BoolArray = windows.recording == self.index[event.recording]
+        return same & (windows.start_s < event.end_s) & (windows.end_s > event.start_s)
 
     def _usual_distance(self) -> float:
         """Median distance from a window to its nearest other, from an even sample of them."""
@@ -297,7 +205,7 @@ class Explainer:
         )
 
     def _timelines(self, scorer: str) -> list[report.Timeline]:
-        windows, scores = self.store.windows("windows"), self.store.scores("windows", scorer)[0]
+        windows, scores = self.grid, self.grid_scores[scorer]
         lines = []
         for index in range(len(self.recordings)):
             rows = windows.recording == index
@@ -305,7 +213,7 @@ class Explainer:
         return lines
 
     def _members(self) -> dict[str, report.Member]:
-        others = [s for s in self.store.scorers("windows") if s != self.detector.scorer]
+        others = [name for name in self.grid_scores if name != self.detector.scorer]
         layer = self.detector.layers.get("windows")
         judges = layer.judges if layer else {}
         return {
@@ -340,21 +248,16 @@ class Explainer:
             ("Listened to", f"{_duration(hours)} in {_count(len(self.recordings), 'recording')}"),
             ("Rare events", str(events)),
         ]
-        if self.layer == "segments":
+        if self.detector.main_layer == "segments":
             summary.insert(1, ("Sound events heard", f"{len(self.windows):,}"))
-        if "reconstruction" in self.store.scorers("windows"):
-            windows, errors = (
-                self.store.windows("windows"),
-                self.store.scores("windows", "reconstruction")[0],
-            )
-            if len(errors):
-                where = self._moment(windows, int(np.nanargmax(errors)))
-                summary += [
-                    ("Largest reconstruction error", f"{np.nanmax(errors):.3g} ({where})"),
-                    ("Mean reconstruction error", f"{np.nanmean(errors):.3g}"),
-                ]
-        level = self.detector.layers[self.layer].judges[self.detector.scorer].level
-        summary.append(("Alarm from score", f"{level:.3g} ({self.detector.scorer})"))
+        errors = self.grid_scores.get("reconstruction")
+        if errors is not None and len(errors):
+            where = self._moment(self.grid, int(np.nanargmax(errors)))
+            summary += [
+                ("Largest reconstruction error", f"{np.nanmax(errors):.3g} ({where})"),
+                ("Mean reconstruction error", f"{np.nanmean(errors):.3g}"),
+            ]
+        summary.append(("Alarm from score", f"{self.judge.level:.3g} ({self.detector.scorer})"))
         skipped = len(self.store.skipped())
         summary.append(("Could not be read", str(skipped) if skipped else "nothing"))
         return summary
@@ -371,29 +274,6 @@ class Explainer:
 
 
 # --- small words and numbers -------------------------------------------------------------------
-
-
-def _reopen(detector: Detector, recordings: Sequence[Recording]) -> AudioSource | None:
-    """The recordings that are still where they were, or None."""
-    paths = [recording.path for recording in recordings if Path(recording.path).is_file()]
-    try:
-        return detector.open(paths) if paths else None
-    except DataError:
-        return None  # the report shows what the run knows, without pictures
-
-
-def to_ogg(samples: FloatArray, rate_hz: int) -> bytes:
-    """Samples (S,) within [-1, 1] as the bytes of an Opus file, at 24 or 48 kHz."""
-    opus_hz = 24_000 if rate_hz <= 24_000 else 48_000
-    resampled = soxr.resample(np.asarray(samples, dtype=np.float32), rate_hz, opus_hz)
-    file = io.BytesIO()
-    soundfile.write(file, np.clip(resampled, -1, 1), opus_hz, format="OGG", subtype="OPUS")
-    return file.getvalue()
-
-
-def _loud(samples: FloatArray) -> float:
-    """The gain that brings the loudest sample to 0.8, so that quiet field sounds can be heard."""
-    return 0.8 / max(1e-4, float(np.abs(samples).max(initial=0.0)))
 
 
 def _main_band(picture: report.Picture) -> tuple[float, float]:

@@ -25,7 +25,11 @@ class Judge(Learned):
     def judge(self, encoded: Encoded) -> tuple[FloatArray, FloatArray]:
         """Scores (N,), higher is stranger, and p-values (N,) in (0, 1]."""
         scores = self.scorer_.score(encoded)
-        return scores, self.threshold_.p_values(scores)
+        return scores, self.p_values(scores)
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """Share of ordinary windows that would score at least as high, (N,)."""
+        return self.threshold_.p_values(scores)
 
     @property
     def level(self) -> float:

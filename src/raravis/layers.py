@@ -99,10 +99,10 @@ class SegmentLayer:
             scores, p_values = judge.judge(encoded)
             own[name] = scores[heard.owned], p_values[heard.owned]
             on_windows = spread(heard.windows, events, scores)
-            grid[name] = on_windows, judge.threshold_.p_values(on_windows)
+            grid[name] = on_windows, judge.p_values(on_windows)
         return {
-            "segments": Rows(events[heard.owned], encoded.embedding[heard.owned], own),
-            "windows": Rows(heard.windows, None, grid),
+            "segments": Rows(events[heard.owned], own, encoded.embedding[heard.owned]),
+            "windows": Rows(heard.windows, grid),
         }
 
     def state(self) -> State:
@@ -137,6 +137,7 @@ class WindowLayer:
         seed: int,
     ) -> None:
         others = {k: v for k, v in model.items() if k != "name"}
+        self.shape = shape
         with torch.random.fork_rng(devices=[]):  # the first weights follow the seed alone
             torch.manual_seed(seed)
             self.network = models.create(model["name"], shape=(1, *shape), **others)
@@ -179,7 +180,7 @@ class WindowLayer:
         """Rows of the fixed windows that start in the block."""
         encoded = self.encode(heard.clips)
         judged = {name: judge.judge(encoded) for name, judge in self.judges.items()}
-        return {"windows": Rows(heard.windows, encoded.embedding, judged)}
+        return {"windows": Rows(heard.windows, judged, encoded.embedding)}
 
     def state(self) -> State:
         """Everything learned, as arrays."""
@@ -211,5 +212,5 @@ def joined(parts: list[dict[str, Rows]]) -> dict[str, Rows]:
             together[name] = new
         else:
             embedding = old.embedding if old.embedding is not None else new.embedding
-            together[name] = Rows(old.windows, embedding, {**old.scores, **new.scores})
+            together[name] = Rows(old.windows, {**old.scores, **new.scores}, embedding)
     return together

@@ -40,10 +40,12 @@ class Source(ABC):
     recordings  what was found and can be opened, in order of time, then name.
     skipped     what could not be used, and why; grows while reading.
     windows     the fixed windows of all recordings, in order.
+    rate_hz     the common rate at which samples are given out.
     """
 
     recordings: list[Recording]
     skipped: list[Skipped]
+    rate_hz: int
 
     @property
     @abstractmethod

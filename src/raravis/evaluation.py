@@ -1,0 +1,141 @@
+"""A run held against known events: how well does each scorer tell them from the rest?
+
+Beside the scorers stand chance ("random") and, where the run kept it, loudness: a score that does
+not beat them has found nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from raravis.errors import DataError
+from raravis.metrics import (
+    auroc,
+    average_precision,
+    bootstrap_interval,
+    event_scores,
+    recall_at_false_alarms,
+)
+from raravis.store import Store
+from raravis.windows import BoolArray, FloatArray, Recording, Windows
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Known:
+    """Known events of a run's recordings.
+
+    events  where they are; `recording` counts the run's recordings.
+    rare    (E,) which are the rare ones; None where the file does not tell common from rare.
+    """
+
+    events: Windows
+    rare: BoolArray | None
+
+
+def read_events(path: Path, recordings: Sequence[Recording]) -> Known:
+    """Known events from a CSV with columns start_s, end_s[, recording][, rare].
+
+    `recording` is a name in the run, or its file name with or without suffix; it may be missing
+    where the run has one recording. Raises DataError where a column or a recording is missing.
+    """
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the events in {path}: {error}") from error
+    missing = {"start_s", "end_s"} - set(table.columns)
+    if missing or table.empty:
+        raise DataError(
+            f"{path} must have columns start_s and end_s and at least one event, "
+            f"got columns {', '.join(map(str, table.columns))} and {len(table)} events"
+        )
+    if "recording" in table.columns:
+        index = np.array([_find(str(name), recordings, path) for name in table["recording"]])
+    elif len(recordings) == 1:
+        index = np.zeros(len(table), dtype=int)
+    else:
+        raise DataError(
+            f"{path} has no column `recording`, and the run has {len(recordings)} recordings"
+        )
+    times = [pd.to_numeric(table[name], errors="coerce").to_numpy(float) for name in
+             ("start_s", "end_s")]  # fmt: skip
+    wrong = ~(times[1] > times[0])
+    if wrong.any():
+        raise DataError(f"{path}: end_s must be above start_s, not so in line {wrong.argmax() + 2}")
+    rare = table["rare"].to_numpy() == 1 if "rare" in table.columns else None
+    return Known(Windows(index.astype(np.int32), *times), rare)
+
+
+def _find(name: str, recordings: Sequence[Recording], path: Path) -> int:
+    for index, recording in enumerate(recordings):
+        pure = PurePath(recording.name)
+        if name in (recording.name, pure.name, pure.stem):
+            return index
+    raise DataError(
+        f"{path} names the recording {name!r}, which is not in the run: it has "
+        + ", ".join(r.name for r in recordings[:5])
+        + (" ..." if len(recordings) > 5 else "")
+    )
+
+
+def evaluate(store: Store, known: Known, per_hour: Sequence[float], seed: int = 0) -> list[Row]:
+    """One row for each scorer of the fixed windows, and one for chance."""
+    windows = store.windows("windows")
+    hours = sum(recording.duration_s for recording, _ in store.recordings()) / 3600
+    rows = []
+    for name in store.scorers("windows"):
+        rows.append(judge(name, windows, store.scores("windows", name)[0], known, hours, per_hour))
+    chance = np.random.default_rng(seed).random(len(windows))
+    return [*rows, judge("random", windows, chance, known, hours, per_hour)]
+
+
+def judge(
+    name: str,
+    windows: Windows,
+    scores: FloatArray,
+    known: Known,
+    hours: float,
+    per_hour: Sequence[float],
+) -> Row:
+    """AUROC and average precision with 95 % intervals, and recall at so many false alarms.
+
+    Where it is known which events are rare, these are told from the common ones by their highest
+    window; otherwise windows that overlap an event from those that do not.
+    """
+    scored = np.isfinite(scores)
+    windows, scores = windows[scored], scores[scored]
+    wanted = known.events if known.rare is None else known.events[known.rare]
+    if known.rare is not None and 0 < known.rare.sum() < len(known.rare):
+        labels, values = known.rare, event_scores(windows, scores, known.events)
+        against = f"{int(labels.sum())} rare / {int((~labels).sum())} common events"
+    else:
+        labels, values = inside(windows, wanted), scores
+        against = f"{int(labels.sum())} / {int((~labels).sum())} windows"
+    row: Row = {"scorer": name, "told apart": against, "auroc": None, "ap": None}
+    if 0 < labels.sum() < len(labels):
+        for key, metric in (("auroc", auroc), ("ap", average_precision)):
+            low, high = bootstrap_interval(metric, labels, values, rounds=200)
+            row |= {key: metric(labels, values), f"{key}_95": f"{low:.2f}–{high:.2f}"}
+    found = recall_at_false_alarms(windows, scores, wanted, hours, np.asarray(per_hour, float))
+    return row | {
+        f"recall at {rate:g}/h": float(share) for rate, share in zip(per_hour, found, strict=True)
+    }
+
+
+def inside(windows: Windows, events: Windows) -> BoolArray:
+    """Which windows (N,) overlap an event by at least half of the shorter of the two."""
+    found = np.zeros(len(windows), dtype=bool)
+    for recording, start_s, end_s in zip(
+        events.recording, events.start_s, events.end_s, strict=True
+    ):
+        overlap_s = np.minimum(windows.end_s, end_s) - np.maximum(windows.start_s, start_s)
+        shorter_s = np.minimum(windows.end_s - windows.start_s, end_s - start_s)
+        found |= (windows.recording == recording) & (overlap_s >= 0.5 * shorter_s)
+    return found

@@ -1,0 +1,123 @@
+"""Stretches of recordings to be seen and heard: as they are, and as a network expected them.
+
+Pictures and sounds come from the recordings themselves, read again where they lie; a recording
+that is no longer there gives none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from raravis.detector import Detector
+from raravis.errors import DataError, RecordingError
+from raravis.layers import WindowLayer
+from raravis.report import Clip, Picture
+from raravis.sources.audio import AudioSource
+from raravis.windows import FloatArray, Recording
+
+
+class Showroom:
+    """Makes clips of a run's recordings.
+
+    recordings  those of the run, in its order; a clip's `recording` is an index into them.
+    """
+
+    def __init__(self, detector: Detector, recordings: Sequence[Recording]) -> None:
+        self.listener = detector.listener
+        self.network = detector.layers.get("windows")
+        self.source = _reopen(detector, recordings)
+        there = self.source.recordings if self.source else []
+        places = {recording.path: i for i, recording in enumerate(there)}
+        self._place = {i: places[r.path] for i, r in enumerate(recordings) if r.path in places}
+
+    def clip(self, recording: int, from_s: float, to_s: float, score: float) -> Clip:
+        """A stretch as it was recorded; without picture and sound where it cannot be read."""
+        samples = self._samples(recording, from_s, to_s)
+        if samples is None:
+            return Clip(recording, from_s, to_s, score)
+        picture = self._picture(self._decibels(samples, to_s - from_s), from_s)
+        return Clip(recording, from_s, to_s, score, picture, self._sound(samples, _gain(samples)))
+
+    def expected(self, original: Clip) -> tuple[Clip, Picture] | None:
+        """What the network expected instead of a clip, and where the two differ, in decibels;
+        None where there is no network or nothing to show it."""
+        recording, from_s, to_s = original.recording, original.start_s, original.end_s
+        samples = self._samples(recording, from_s, to_s)
+        if samples is None or original.picture is None or not isinstance(self.network, WindowLayer):
+            return None
+        db = original.picture.db
+        expected_db = self._reconstruct(self.network, db)
+        heard = self.listener.features.to_sound(
+            10 ** (expected_db / 10), like=samples, rate_hz=self.rate_hz
+        )
+        sound = self._sound(heard, _gain(samples))  # as loud beside the original as it was
+        picture = self._picture(expected_db, from_s)
+        error = self._picture(np.abs(db - expected_db), from_s)
+        return Clip(recording, from_s, to_s, original.score, picture, sound), error
+
+    @property
+    def rate_hz(self) -> int:
+        """The common rate at which the recordings are read."""
+        return self.source.rate_hz if self.source else 0
+
+    def _samples(self, recording: int, from_s: float, to_s: float) -> FloatArray | None:
+        if self.source is None or recording not in self._place:
+            return None
+        try:
+            return self.source.read(self._place[recording], from_s, to_s)
+        except RecordingError:
+            return None  # the report shows the event without picture and sound
+
+    def _decibels(self, samples: FloatArray, length_s: float) -> FloatArray:
+        features = self.listener.features
+        frames = max(1, features.frames(length_s))
+        return features.log(features.power(samples, self.rate_hz, 0, 0, frames))
+
+    def _picture(self, db: FloatArray, from_s: float) -> Picture:
+        features = self.listener.features
+        return Picture(db, features.band_hz(self.rate_hz), from_s, 1 / features.frames_per_s)
+
+    def _sound(self, samples: FloatArray, gain: float) -> bytes:
+        return to_ogg(samples * gain, self.rate_hz)
+
+    def _reconstruct(self, network: WindowLayer, db: FloatArray) -> FloatArray:
+        """A spectrogram (F, T) of any length, window by window; the last is drawn back to the
+        end."""
+        frames = network.shape[1]
+        missing = max(0, frames - db.shape[1])
+        padded = np.pad(db, ((0, 0), (0, missing)), mode="edge")
+        starts = [*range(0, padded.shape[1] - frames, frames), padded.shape[1] - frames]
+        clips = np.stack([padded[:, at : at + frames] for at in starts])  # (N, F, T)
+        expected = np.empty_like(padded)
+        for at, clip in zip(starts, network.reconstruct(clips), strict=True):
+            expected[:, at : at + frames] = clip
+        return expected[:, : db.shape[1]]
+
+
+def _reopen(detector: Detector, recordings: Sequence[Recording]) -> AudioSource | None:
+    """The recordings that are still where they were, or None."""
+    paths = [recording.path for recording in recordings if Path(recording.path).is_file()]
+    try:
+        return detector.open(paths) if paths else None
+    except DataError:
+        return None  # the report shows what the run knows, without pictures
+
+
+def to_ogg(samples: FloatArray, rate_hz: int) -> bytes:
+    """Samples (S,) within [-1, 1] as the bytes of an Opus file, at 24 or 48 kHz."""
+    opus_hz = 24_000 if rate_hz <= 24_000 else 48_000
+    resampled = soxr.resample(np.asarray(samples, dtype=np.float32), rate_hz, opus_hz)
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(resampled, -1, 1), opus_hz, format="OGG", subtype="OPUS")
+    return file.getvalue()
+
+
+def _gain(samples: FloatArray) -> float:
+    """What brings the loudest sample to 0.8, so that quiet field sounds can be heard."""
+    return 0.8 / max(1e-4, float(np.abs(samples).max(initial=0.0)))
