@@ -76,11 +76,21 @@ class Threshold(Learned, ABC):
         scores = np.asarray(scores, dtype=np.float64)
         n = len(self.ordinary_)
         counted = (1 + n - np.searchsorted(self.ordinary_, scores)) / (n + 1)
-        x = np.maximum(scores - self.start_, 0) / self.scale_
-        with np.errstate(invalid="ignore"):  # inf / inf, where the tail is flat and the score inf
-            beyond = self.start_share_ * _survival(np.where(np.isnan(x), np.inf, x), self.shape_)
-        p = np.where(scores > self.start_, np.maximum(beyond, SMALLEST), counted)
+        beyond = np.maximum(self.start_share_ * np.exp(-self._decay(scores)), SMALLEST)
+        p = np.where(scores > self.start_, beyond, counted)
         return np.where(np.isnan(scores), np.nan, p)
+
+    def surprise(self, scores: FloatArray) -> FloatArray:
+        """-log of the p-value, (N,) in nats; goes on where a p-value is too small for a float."""
+        p = self.p_values(scores)
+        beyond = self._decay(np.asarray(scores, dtype=np.float64)) - np.log(self.start_share_)
+        return np.asarray(np.where(np.asarray(scores) > self.start_, beyond, -np.log(p)))
+
+    def _decay(self, scores: FloatArray) -> FloatArray:
+        """-log tail(x) >= 0 of scores (N,); 0 up to where the tail starts."""
+        x = np.maximum(scores - self.start_, 0)
+        x = np.divide(x, self.scale_, out=np.full_like(x, np.inf), where=np.isfinite(x))
+        return np.asarray(x if self.shape_ == 0 else np.log1p(self.shape_ * x) / self.shape_)
 
     def level_at(self, p: float) -> float:
         """The lowest level that only scores with a p-value of at most `p` exceed."""
@@ -236,10 +246,3 @@ def _fit_tail(excess: FloatArray, pareto: bool) -> tuple[float, float]:
         return a0, 0.0
     shape = min(shape, STEEPEST)
     return a0 * (1 - shape), shape
-
-
-def _survival(x: FloatArray, shape: float) -> FloatArray:
-    """Probability that a Pareto tail of this shape reaches beyond x >= 0, in units of its scale."""
-    if shape == 0:
-        return np.exp(-x)
-    return np.asarray((1 + shape * x) ** (-1 / shape))

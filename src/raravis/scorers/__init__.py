@@ -16,7 +16,12 @@ from raravis.windows import FloatArray
 
 
 class Scorer(Learned, ABC):
-    """How strange a window is, judged by the windows it was fitted on."""
+    """How strange a window is, judged by the windows it was fitted on.
+
+    needs  names of the terms it reads; a model that does not give them cannot be scored so.
+    """
+
+    needs: tuple[str, ...] = ()
 
     @abstractmethod
     def fit(self, encoded: Encoded) -> Self:
