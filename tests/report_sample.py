@@ -42,7 +42,9 @@ def song(rng, seconds):
         t = np.arange(int(rng.uniform(0.08, 0.25) * RATE_HZ)) / RATE_HZ
         sweep = pitch * (1 + rng.uniform(-0.3, 0.3) * t / t[-1] + 0.05 * np.sin(40 * t))
         place = int(at * RATE_HZ)
-        sound[place : place + len(t)] += np.sin(2 * np.pi * np.cumsum(sweep) / RATE_HZ) * np.hanning(len(t))
+        sound[place : place + len(t)] += np.sin(
+            2 * np.pi * np.cumsum(sweep) / RATE_HZ
+        ) * np.hanning(len(t))
         at += rng.uniform(0.25, 0.7)
     return sound
 
@@ -74,8 +76,14 @@ def opus(sound):
 
 
 def clip(recording, start_s, sound, score, audible=True):
-    return Clip(recording, start_s, start_s + len(sound) / RATE_HZ, score,
-                spectrogram(sound, start_s), opus(sound) if audible else None)  # fmt: skip
+    return Clip(
+        recording,
+        start_s,
+        start_s + len(sound) / RATE_HZ,
+        score,
+        spectrogram(sound, start_s),
+        opus(sound) if audible else None,
+    )
 
 
 def smoothed(db):
@@ -96,24 +104,44 @@ def event(rng, rank, recording, start_s, clock, recordings):
     at = int(around * RATE_HZ)
     sound[at : at + len(middle)] += middle
     original = clip(recording, start_s - around, sound, 9.0 / rank**0.5 + 4)
-    expected = Picture(smoothed(original.picture.db), original.picture.band_hz,
-                       original.picture.from_s, original.picture.frame_s)  # fmt: skip
+    expected = Picture(
+        smoothed(original.picture.db),
+        original.picture.band_hz,
+        original.picture.from_s,
+        original.picture.frame_s,
+    )
     neighbours = []
     for _ in range(4):
         other = 0.02 * noise(rng, 2.0) + 0.05 * song(rng, 2.0)
-        neighbours.append(clip(int(rng.integers(recordings)), rng.uniform(0, 8), other, rng.uniform(0, 2)))
+        neighbours.append(
+            clip(int(rng.integers(recordings)), rng.uniform(0, 8), other, rng.uniform(0, 2))
+        )
     return ReportEvent(
-        rank, recording, start_s, start_s + seconds, start_s + seconds / 2,
+        rank,
+        recording,
+        start_s,
+        start_s + seconds,
+        start_s + seconds / 2,
         None if clock is None else (clock + timedelta(seconds=start_s)).isoformat(),
-        original.score, 0.02 / rank**3 / 10,
+        original.score,
+        0.02 / rank**3 / 10,
         original=original,
-        reconstructed=Clip(recording, original.start_s, original.end_s, original.score, expected, opus(ground)),
-        error=Picture(np.abs(original.picture.db - expected.db), expected.band_hz, expected.from_s, expected.frame_s),
+        reconstructed=Clip(
+            recording, original.start_s, original.end_s, original.score, expected, opus(ground)
+        ),
+        error=Picture(
+            np.abs(original.picture.db - expected.db),
+            expected.band_hz,
+            expected.from_s,
+            expected.frame_s,
+        ),
         neighbours=neighbours,
-        reasons=["Lower in pitch than 99.6 % of all sounds heard: its middle frequency is 240 Hz.",
-                 "Lasts longer than most: 2.4 s beside 0.3 s.",
-                 "Few sounds are like it: the nearest lies 3.1 times as far as usual."],
-    )  # fmt: skip
+        reasons=[
+            "Lower in pitch than 99.6 % of all sounds heard: its middle frequency is 240 Hz.",
+            "Lasts longer than most: 2.4 s beside 0.3 s.",
+            "Few sounds are like it: the nearest lies 3.1 times as far as usual.",
+        ],
+    )
 
 
 def timeline(rng, duration_s, hop_s, at=()):
@@ -131,17 +159,36 @@ def cloud(rng, count, recordings, duration_s):
     centres = rng.normal(0, 3, (7, 3)) * [1.6, 1.0, 0.7]
     coords = centres[groups] + rng.normal(0, 1, (count, 3)) * rng.uniform(0.3, 1.1, (7, 1))[groups]
     start = rng.uniform(0, duration_s - 1, count)
-    return Points(coords.astype(np.float32), groups, rng.integers(0, recordings, count), start, start + 1.0,
-                  rng.gamma(2.0, 0.8, count) + 0.4 * np.abs(coords[:, 2]), np.array([0.34, 0.17, 0.09]))  # fmt: skip
+    return Points(
+        coords.astype(np.float32),
+        groups,
+        rng.integers(0, recordings, count),
+        start,
+        start + 1.0,
+        rng.gamma(2.0, 0.8, count) + 0.4 * np.abs(coords[:, 2]),
+        np.array([0.34, 0.17, 0.09]),
+    )
 
 
-def sample_report(recordings=1, duration_s=600.0, events=6, points=1500, hop_s=1.0, clock=True, seed=0,
-                  every_s=1800, folder=""):  # fmt: skip
+def sample_report(
+    recordings=1,
+    duration_s=600.0,
+    events=6,
+    points=1500,
+    hop_s=1.0,
+    clock=True,
+    seed=0,
+    every_s=1800,
+    folder="",
+):
     """A report of `recordings` files of `duration_s`, one begun every `every_s`."""
     rng = np.random.default_rng(seed)
     began = datetime(2019, 5, 22, 0, 0, 0)
     clocks = [began + timedelta(seconds=every_s * r) if clock else None for r in range(recordings)]
-    places = [(int(rng.integers(recordings)), rng.uniform(2, max(2.5, duration_s - 5))) for _ in range(events)]
+    places = [
+        (int(rng.integers(recordings)), rng.uniform(2, max(2.5, duration_s - 5)))
+        for _ in range(events)
+    ]
     found = [event(rng, k + 1, r, s, clocks[r], recordings) for k, (r, s) in enumerate(places)]
     files, errors = [], []
     for r in range(recordings):
@@ -149,21 +196,41 @@ def sample_report(recordings=1, duration_s=600.0, events=6, points=1500, hop_s=1
         stamp = clocks[r].strftime("%Y%m%d_%H%M%S") if clock else f"{r:03d}"
         name = f"{folder}S4A03895_{stamp}.flac"
         url = quote(f"recordings/{name}")
-        files.append(ReportRecording(name, clocks[r].isoformat() if clock else None, duration_s, url,
-                                     timeline(rng, duration_s, hop_s, at)))  # fmt: skip
+        files.append(
+            ReportRecording(
+                name,
+                clocks[r].isoformat() if clock else None,
+                duration_s,
+                url,
+                timeline(rng, duration_s, hop_s, at),
+            )
+        )
         errors.append(timeline(rng, duration_s, 1.0, [(p, 0.5 * h) for p, h in at]))
     return Report(
         title="What was rare at the forest edge",
         created="21 November 2026, 06:30",
-        summary=[("Listened to", f"{recordings} recordings"), ("Events", str(events)),
-                 ("Alarm level", "4.2, passed by 1 in 1,000 ordinary windows"),
-                 ("Largest reconstruction error", "11.2 dB at 04:31:07 on 22 May 2019"),
-                 ("Mean reconstruction error", "2.31 dB"), ("Could not be read", "2 files")],
+        summary=[
+            ("Listened to", f"{recordings * duration_s / 3600:.1f} hours"),
+            ("Events", str(events)),
+            ("Alarm level", "4.2, passed by 1 in 1,000 ordinary windows"),
+            ("Largest reconstruction error", "11.2 dB at 04:31:07 on 22 May 2019"),
+            ("Mean reconstruction error", "2.31 dB"),
+            ("Could not be read", "2 files"),
+        ],
         threshold=Threshold(4.2, 0.001),
-        recordings=files, events=found, points=cloud(rng, points, recordings, duration_s) if points else None,
+        recordings=files,
+        events=found,
+        points=cloud(rng, points, recordings, duration_s) if points else None,
         members={"reconstruction error": Member(errors, 5.0)},
-        skipped=[("card2/S4A03895_20190522_113000.flac", "cut short: 12 bytes where a header of 42 is expected"),
-                 ("notes.wav", "not a sound file: it begins with '<script>alert(1)</script>'")],
-        settings={"source": {"window_s": 1.0, "hop_s": 1.0, "rate_hz": 22050}, "scorer": {"name": "rarity", "k": 5},
-                  "threshold": {"kind": "false alarms per hour", "per_hour": 2.0}, "seed": 0, "version": "0.1.0"},
-    )  # fmt: skip
+        skipped=[
+            ("card2/S4A03895_20190522_113000.flac", "cut short: 12 of 42 bytes of header"),
+            ("notes.wav", "not a sound file: begins with '<script>alert(1)</script>'"),
+        ],
+        settings={
+            "source": {"window_s": 1.0, "hop_s": 1.0, "rate_hz": 22050},
+            "scorer": {"name": "rarity", "k": 5},
+            "threshold": {"kind": "false alarms per hour", "per_hour": 2.0},
+            "seed": 0,
+            "version": "0.1.0",
+        },
+    )

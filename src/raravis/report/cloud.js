@@ -29,7 +29,10 @@ const cloud = (() => {
     made.depth = new Float32Array(count);
     made.order = new Uint32Array(count);
     made.tint = new Uint8Array(count);
-    made.byScore = Uint32Array.from({ length: count }, (_, i) => i).sort((a, b) => made.score[a] - made.score[b]);
+    made.byRank = made.score.slice().sort();
+    const { low, high } = scoreRange(made);
+    made.byScore = new Uint32Array(count);
+    sortInto(made.byScore, (i) => (made.score[i] - low) / (high - low));
     return made;
   }
 
@@ -67,47 +70,64 @@ const cloud = (() => {
   }
 
   // From the median to where only one dot in five hundred is higher.
-  function scoreRange() {
-    const at = (share) => points.score[points.byScore[Math.floor(share * (points.count - 1))]];
+  function scoreRange({ byRank, count } = points) {
+    const at = (share) => byRank[Math.floor(share * (count - 1))];
     const low = at(0.5), high = at(0.998);
     return { low, high: high > low ? high : low + 1 };
   }
 
   // --- projection --------------------------------------------------------------------------------
 
-  function project() {
-    const { xyz, half, x, y, depth, count } = points;
-    const { width, height } = size;
-    const room = [width / 2 - 30, height / 2 - 26];
-    const reach = Math.max(half[0], half[1], half[2]);
-    const scale = camera.zoom * (three ? Math.min(...room) / reach : Math.min(room[0] / half[0], room[1] / half[1]));
+  // A function from a place to [x, y, nearness] on screen, for the camera as it stands.
+  function lens() {
+    const { half } = points, { width, height } = size;
+    const room = [width / 2 - 30, height / 2 - 26], reach = Math.max(...half);
+    const scale = camera.zoom * (three ? (0.8 * Math.min(...room)) / reach : Math.min(room[0] / half[0], room[1] / half[1]));
     const middle_x = width / 2 + camera.shift_x, middle_y = height / 2 + camera.shift_y;
     const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
-    for (let i = 0; i < count; i++) {
-      const a = xyz[3 * i], b = xyz[3 * i + 1], c = xyz[3 * i + 2];
+    const seen = [0, 0, 0];
+    return (a, b, c) => {
       if (!three) {
-        x[i] = middle_x + a * scale;
-        y[i] = middle_y - b * scale;
-        continue;
+        seen[0] = middle_x + a * scale;
+        seen[1] = middle_y - b * scale;
+        return seen;
       }
       const across = a * cy + c * sy, away = c * cy - a * sy;
       const up = b * cp - away * sp, near = b * sp + away * cp;
-      const perspective = 1 / Math.max(0.2, 1 - (0.22 * near) / reach);
-      x[i] = middle_x + across * scale * perspective;
-      y[i] = middle_y - up * scale * perspective;
-      depth[i] = near / reach;
+      const larger = scale / Math.max(0.2, 1 - (0.22 * near) / reach);
+      seen[0] = middle_x + across * larger;
+      seen[1] = middle_y - up * larger;
+      seen[2] = near / reach;
+      return seen;
+    };
+  }
+
+  function project() {
+    const { xyz, x, y, depth, count } = points, look = lens();
+    for (let i = 0; i < count; i++) {
+      const seen = look(xyz[3 * i], xyz[3 * i + 1], xyz[3 * i + 2]);
+      x[i] = seen[0];
+      y[i] = seen[1];
+      depth[i] = seen[2];
     }
   }
 
   // Far points first in 3-D (a counting sort by depth), strange ones last in 2-D.
   function drawingOrder() {
     if (!three) return points.byScore;
-    const BUCKETS = 256, starts = new Uint32Array(BUCKETS + 1);
-    const bucket = (i) => Math.max(0, Math.min(BUCKETS - 1, Math.floor((points.depth[i] + 1.5) * (BUCKETS / 3))));
-    for (let i = 0; i < points.count; i++) starts[bucket(i) + 1]++;
-    for (let k = 0; k < BUCKETS; k++) starts[k + 1] += starts[k];
-    for (let i = 0; i < points.count; i++) points.order[starts[bucket(i)]++] = i;
+    sortInto(points.order, (i) => (points.depth[i] + 1.5) / 3);
     return points.order;
+  }
+
+  // Fills `order` with its own places, sorted by a key in [0, 1] to 256 steps: fast, and even enough.
+  function sortInto(order, key) {
+    const STEPS = 256, starts = new Uint32Array(STEPS + 1), step = new Uint8Array(order.length);
+    for (let i = 0; i < order.length; i++) {
+      step[i] = Math.max(0, Math.min(STEPS - 1, key(i) * STEPS)) || 0;
+      starts[step[i] + 1]++;
+    }
+    for (let k = 0; k < STEPS; k++) starts[k + 1] += starts[k];
+    for (let i = 0; i < order.length; i++) order[starts[step[i]]++] = i;
   }
 
   // --- drawing -----------------------------------------------------------------------------------
@@ -118,19 +138,22 @@ const cloud = (() => {
     return base * Math.min(2, Math.sqrt(camera.zoom));
   };
 
-  // How much of each pixel around its centre a round dot covers.
-  function stamp(radius) {
-    const reach = Math.ceil(radius), side = 2 * reach + 1, cover = new Float32Array(side * side);
-    for (let k = 0; k < cover.length; k++) {
-      const distance = Math.hypot((k % side) - reach, Math.floor(k / side) - reach);
-      cover[k] = Math.min(1, Math.max(0, radius - distance + 0.5));
+  // A round dot: how much of each pixel around its centre it covers, and where that pixel lies in
+  // an image of `width` pixels, counted in bytes from the centre.
+  function stamp(radius, width) {
+    const reach = Math.ceil(radius), places = [], cover = [];
+    for (let dy = -reach; dy <= reach; dy++) {
+      for (let dx = -reach; dx <= reach; dx++) {
+        const share = Math.min(1, Math.max(0, radius - Math.hypot(dx, dy) + 0.5));
+        if (share > 0) { places.push(4 * (dy * width + dx)); cover.push(share); }
+      }
     }
-    return { reach, side, cover };
+    return { reach, places: Int32Array.from(places), cover: Float32Array.from(cover) };
   }
 
   function draw() {
     const started = performance.now();
-    const height = Math.max(320, Math.min(620, innerHeight * 0.66));
+    const height = Math.max(320, Math.min(580, innerHeight * 0.62));
     const fit = fitted(canvas, height);
     size = { width: fit.width, height };
     project();
@@ -146,26 +169,23 @@ const cloud = (() => {
   function drawDots(image, ratio) {
     const { x, y, depth, tint, cluster, count } = points;
     const { data, width, height } = image;
-    const table = tints(), { reach, side, cover } = stamp(dotRadius() * ratio);
-    const opacity = count > 50000 ? 0.6 : 0.85, order = drawingOrder();
-    const background = channels(colour("--panel"));
-    for (let k = 0; k < data.length; k += 4) {
-      data[k] = background[0]; data[k + 1] = background[1]; data[k + 2] = background[2]; data[k + 3] = 255;
-    }
+    const table = Float32Array.from(tints().flat()), order = drawingOrder();
+    const { reach, places, cover } = stamp(dotRadius() * ratio, width);
+    const opacity = count > 50000 ? 0.6 : 0.85;
+    const [r, g, b] = channels(colour("--panel"));
+    new Uint32Array(data.buffer).fill((255 << 24) | (b << 16) | (g << 8) | r);
     for (let n = 0; n < count; n++) {
       const i = order[n];
       if (only !== null && cluster[i] !== only) continue;
-      const left = Math.round(x[i] * ratio) - reach, top = Math.round(y[i] * ratio) - reach;
-      if (left < 0 || top < 0 || left + side > width || top + side > height) continue;
-      const [r, g, b] = table[tint[i]];
-      const strength = three ? opacity * Math.min(1, Math.max(0.15, 0.6 + 0.5 * depth[i])) : opacity;
-      for (let k = 0; k < cover.length; k++) {
-        const a = cover[k] * strength;
-        if (a === 0) continue;
-        const at = 4 * ((top + Math.floor(k / side)) * width + left + (k % side));
-        data[at] += (r - data[at]) * a;
-        data[at + 1] += (g - data[at + 1]) * a;
-        data[at + 2] += (b - data[at + 2]) * a;
+      const left = Math.round(x[i] * ratio), top = Math.round(y[i] * ratio);
+      if (left < reach || top < reach || left + reach >= width || top + reach >= height) continue;
+      const centre = 4 * (top * width + left), tone = 3 * tint[i];
+      const strength = three ? opacity * Math.min(1, Math.max(0.3, 0.65 + 0.5 * depth[i])) : opacity;
+      for (let k = 0; k < places.length; k++) {
+        const at = centre + places[k], a = cover[k] * strength;
+        data[at] += (table[tone] - data[at]) * a;
+        data[at + 1] += (table[tone + 1] - data[at + 1]) * a;
+        data[at + 2] += (table[tone + 2] - data[at + 2]) * a;
       }
     }
   }
@@ -201,20 +221,31 @@ const cloud = (() => {
       context.restore();
       return;
     }
-    const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
-    const arms = [[cy, -sy], [0, 0], [sy, cy]].map(([across, away], k) => (k === 1 ? [0, cp] : [across, -away * sp]));
-    context.strokeStyle = colour("--muted");
+    drawBox(context, share);
+  }
+
+  // The twelve edges of the box that holds the dots; three of them are named.
+  function drawBox(context, share) {
+    const look = lens(), [a, b, c] = points.half;
+    const corner = (k) => look(k & 1 ? a : -a, k & 2 ? b : -b, k & 4 ? c : -c).slice(0, 2);
+    context.strokeStyle = colour("--line-strong");
     context.lineWidth = 1;
+    context.globalAlpha = 0.55;
+    for (let k = 0; k < 8; k++) {
+      for (const bit of [1, 2, 4]) {
+        if (k & bit) continue;
+        context.beginPath();
+        context.moveTo(...corner(k));
+        context.lineTo(...corner(k | bit));
+        context.stroke();
+      }
+    }
+    context.globalAlpha = 1;
     context.textAlign = "center";
-    arms.forEach(([across, up], k) => {
-      context.beginPath();
-      context.moveTo(44, height - 44);
-      context.lineTo(44 + across * 26, height - 44 - up * 26);
-      context.stroke();
-      context.fillText(String(k + 1), 44 + across * 35, height - 40 - up * 35);
+    [1, 2, 4].forEach((bit, k) => {
+      const from = corner(0), to = corner(bit);
+      context.fillText(share(k).replace(" of variance", ""), (from[0] + to[0]) / 2, (from[1] + to[1]) / 2 + 14);
     });
-    context.textAlign = "left";
-    context.fillText(points.packed.explained.map((s, k) => `${k + 1}: ${number(100 * (s ?? 0), 2)} %`).join("   ") + " of variance", 92, height - 10);
   }
 
   function legend() {

@@ -8,7 +8,8 @@ const events = (() => {
   function card(event) {
     const recording = report.recordings[event.recording];
     const made = element("article", { class: "card", tabindex: "-1", "aria-labelledby": `event-${event.rank}` },
-      head(event, recording), figures(event), reasons(event), neighbours(event), note(event));
+      head(event, recording), figures(event),
+      element("div", { class: "beneath" }, reasons(event), neighbours(event)), note(event));
     made.addEventListener("click", () => { if (state.event !== event) selectEvent(event); });
     cards.set(event, made);
     return made;
@@ -83,7 +84,7 @@ const events = (() => {
     return element("figure", {}, picture ? picture.box : null,
       element("figcaption", {}, clip.sound || recording.url ? play : null,
         element("span", { title: recording.name }, moment(recording, clip.start_s, { date: false }),
-          element("small", {}, `score ${number(clip.score)}`))));
+          element("small", {}, clip.score === null ? "" : `score ${number(clip.score, 2)}`))));
   }
 
   function note(event) {
@@ -184,7 +185,7 @@ const events = (() => {
     colours.addEventListener("change", () => { state.colours = colours.value; tell("colours"); });
     byId("events-floor").addEventListener("input", (e) => {
       state.floor = e.target.value / 100;
-      byId("floor-value").textContent = state.floor ? `${e.target.value} %` : "";
+      byId("floor-value").textContent = state.floor ? `+${e.target.value} %` : "";
       tell("colours");
     });
     for (const id of ["events-order", "events-verdict"]) byId(id).addEventListener("change", arrange);

@@ -56,7 +56,8 @@ addEventListener("afterprint", () => setTheme(themeBefore || "light"));
 function leftOut() {
   const { pictures, sounds } = report.left_out;
   if (!pictures && !sounds) return "";
-  return `To keep the page small, ${sounds} sounds and ${pictures} pictures are not embedded; sounds are then played from the recordings, where these can be reached.`;
+  const what = [sounds && `${sounds} sounds`, pictures && `${pictures} pictures`].filter(Boolean).join(" and ");
+  return `To keep the page small, ${what} are not embedded; sounds are then played from the recordings, where these can be reached.`;
 }
 
 document.documentElement.dataset.theme = wantedTheme();

@@ -65,9 +65,10 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
         "scorers": _pack_scorers(report),
         "points": None if report.points is None else _pack_points(report.points),
     }
+    packed["events"] = [_facts(event) for event in report.events]
     budget = _Budget(page_bytes - len(json.dumps(packed)))
+    _add_media(report.events, packed["events"], budget)
     packed["bands"] = budget.bands
-    packed["events"] = _pack_events(report.events, budget)
     packed["left_out"] = {"pictures": budget.pictures_left_out, "sounds": budget.sounds_left_out}
     return packed
 
@@ -255,9 +256,8 @@ class _Budget:
         return self.bands.index(axis)
 
 
-def _pack_events(events: Sequence[ReportEvent], budget: _Budget) -> list[Json]:
-    """Facts of all events, then their media: the most telling kind first, by rank in each."""
-    packed = [_facts(event) for event in events]
+def _add_media(events: Sequence[ReportEvent], packed: list[Json], budget: _Budget) -> None:
+    """Pictures and sounds as far as the budget goes: the most telling kind first, then by rank."""
     kinds: tuple[Callable[[ReportEvent, Json, _Budget], None], ...] = (
         _add_pictures,
         _add_original_sound,
@@ -268,7 +268,6 @@ def _pack_events(events: Sequence[ReportEvent], budget: _Budget) -> list[Json]:
     for add in kinds:
         for event, target in zip(events, packed, strict=True):
             add(event, target, budget)
-    return packed
 
 
 def _facts(event: ReportEvent) -> Json:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 
 from raravis.errors import RunError
 from raravis.report.contents import Report, ReportEvent
-from raravis.report.pack import pack
+from raravis.report.pack import PAGE_BYTES, pack
 
 SCRIPTS = (
     "data.js",
@@ -69,7 +70,7 @@ def render(report: Report) -> str:
         policy=_policy(style, script),
         style=style,
         script=script,
-        data=_json_for_html(pack(report)),
+        data=_json_for_html(pack(report, PAGE_BYTES - len(style) - len(script))),
         title=escape(report.title),
         created=escape(report.created),
         lead=escape(lead(report)),
@@ -118,7 +119,7 @@ def _json_for_html(value: Any) -> str:
 def lead(report: Report) -> str:
     """The result in plain sentences."""
     heard_s = sum(recording.duration_s for recording in report.recordings)
-    heard = f"{duration_words(heard_s)} of {_count(len(report.recordings), 'recording')}"
+    heard = f"{duration_words(heard_s)} of sound in {_count(len(report.recordings), 'recording')}"
     if not report.events:
         return f"raravis went through {heard} and found nothing that stands out."
     strangest = min(report.events, key=lambda event: event.rank)
@@ -130,10 +131,11 @@ def lead(report: Report) -> str:
 
 
 def _when(event: ReportEvent) -> str:
-    if event.start_time is not None:
-        date, _, clock = event.start_time.partition("T")
-        return f"{clock[:8]} on {date}" if clock else date
-    return duration_words(event.start_s)
+    """Such as `05:12:33 on 22 May 2019`, or how far into the recording."""
+    if event.start_time is None:
+        return duration_words(event.start_s)
+    time = datetime.fromisoformat(event.start_time)
+    return f"{time:%H:%M:%S} on {time.day} {time:%b %Y}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,7 +1,7 @@
 // Many recordings at a glance: by day and hour, and as a list of small timelines.
 
 const days = (() => {
-  const LEFT = 78, RIGHT = 6, TOP = 18;
+  const LEFT = 90, RIGHT = 12, TOP = 26;
   const canvas = byId("days-canvas");
   const clocked = report.recordings.map((recording, r) => ({ recording, r }))
     .filter(({ recording }) => recording.began !== null);
@@ -56,7 +56,7 @@ const days = (() => {
 
   function draw() {
     grid = layout(Math.max(1, canvas.parentElement.clientWidth));
-    const height = TOP + grid.rows.length * grid.row_px + 4;
+    const height = TOP + grid.rows.length * grid.row_px + 8;
     const { context } = fitted(canvas, height);
     grid.cells = cells();
     context.textBaseline = "middle";
@@ -68,12 +68,13 @@ const days = (() => {
 
   function drawHours(context, height) {
     context.textAlign = "center";
-    for (const hour of ticks(grid.from_h, grid.to_h, plotWidth() / 52, [1, 2, 3, 6, 12])) {
+    const step = [0.25, 0.5, 1, 2, 3, 6, 12].find((hours) => hours * plotWidth() >= 52 * (grid.to_h - grid.from_h)) ?? 24;
+    for (let hour = grid.from_h; hour <= grid.to_h; hour += step) {
       const x = LEFT + ((hour - grid.from_h) / (grid.to_h - grid.from_h)) * plotWidth();
       context.fillStyle = colour("--line");
-      context.fillRect(x, TOP - 3, 1, height - TOP);
+      context.fillRect(x, TOP - 3, 1, height - TOP - 4);
       context.fillStyle = colour("--muted");
-      context.fillText(`${two(hour % 24)}:00`, Math.min(x, grid.width - 16), 7);
+      context.fillText(`${two(hour % 24)}:${two((hour % 1) * 60)}`, Math.min(x, grid.width - 18), 14);
     }
   }
 
@@ -82,7 +83,7 @@ const days = (() => {
     if (k === 0 || grid.row_px >= 12 || new Date(day * 86400e3).getUTCDate() === 1) {
       context.fillStyle = colour("--muted");
       context.textAlign = "left";
-      context.fillText(dateOf(day * 86400e3), 0, y + tall / 2);
+      context.fillText(dateOf(day * 86400e3), 12, y + tall / 2);
     }
     const { high, which } = grid.cells[k];
     const level = state.scorer.level ?? state.scorer.high;

@@ -1,7 +1,7 @@
 // Spectrograms: grey levels from the page's data, coloured here, with axes in kHz and seconds.
 
-const TICKS_HZ = [1000, 2000, 4000, 8000, 16000, 32000, 64000, 500, 250, 125, 10000, 5000, 3000, 6000, 12000,
-  20000, 24000, 48000, 96000, 60, 30];
+const TICKS_HZ = [1000, 2000, 4000, 8000, 16000, 32000, 64000, 500, 200, 100, 10000, 5000, 3000, 6000, 12000,
+  20000, 24000, 48000, 96000, 50];
 
 // The levels of a picture: (bands, frames), the lowest band last, decoded once.
 async function decode(picture) {
@@ -174,7 +174,7 @@ class Spectrogram {
     const hz = axis[Math.min(axis.length - 1, Math.floor((1 - down) * bands))];
     const s = this.secondsAt(pointer);
     const recording = report.recordings[this.clip ? this.clip.recording : this.event.recording];
-    showTip([`${hertz(hz)}, ${Math.round(db)} dB`, moment(recording, s, { date: false, fine: true })],
+    showTip([`${hertz(hz)}, ${signed(db)} dB`, moment(recording, s, { date: false, fine: true })],
       pointer.clientX, pointer.clientY);
   }
 
@@ -199,8 +199,8 @@ class Spectrogram {
         context.fillStyle = `rgb(${table[3 * i]},${table[3 * i + 1]},${table[3 * i + 2]})`;
         context.fillRect(i, 0, 1, 8);
       }
-      low.textContent = Math.round(from);
-      high.textContent = `${Math.round(to)} dB`;
+      low.textContent = signed(from);
+      high.textContent = `${signed(to)} dB`;
     };
     this.refreshLegend();
     return element("span", { class: "colour-bar" }, low, bar, high);

@@ -55,6 +55,7 @@ const timeline = (() => {
   function drawGround(context) {
     context.textBaseline = "top";
     let free = LEFT;
+    dated = { day: null, free: 0 };
     for (const r of inView()) {
       const { offset_s, duration_s, name } = recordings[r];
       const from = Math.max(LEFT, xOf(offset_s)), to = Math.min(size.width - RIGHT, xOf(offset_s + duration_s));
@@ -65,17 +66,18 @@ const timeline = (() => {
       if (to - from > 90) {
         context.fillStyle = colour("--muted");
         context.textAlign = "left";
-        context.fillText(shortened(context, baseName(name), to - from - 12), from + 6, 4);
+        context.fillText(shortened(context, baseName(name).replace(/\.\w+$/, ""), to - from - 12), from + 6, 4);
       }
       free = drawTimes(context, r, from, to, free);
     }
   }
 
+  // The end of a name tells recordings apart: there the recorder puts the time.
   function shortened(context, text, width) {
     if (context.measureText(text).width <= width) return text;
-    let keep = text.length;
-    while (keep > 1 && context.measureText(`${text.slice(0, keep)}…`).width > width) keep--;
-    return `${text.slice(0, keep)}…`;
+    let from = 1;
+    while (from < text.length && context.measureText(`…${text.slice(from)}`).width > width) from++;
+    return `…${text.slice(from)}`;
   }
 
   // Ticks inside wide recordings, the start of narrow ones; returns where the next label may begin.
@@ -89,7 +91,7 @@ const timeline = (() => {
     for (const s of places) {
       const x = xOf(recording.offset_s + s);
       if (x < LEFT - 1 || x > size.width - RIGHT + 1) continue;
-      const text = tickText(recording, s, perPixel * 96);
+      const text = tickText(recording, s, wide ? perPixel * 96 : 60);
       const width = context.measureText(text).width;
       const at = Math.min(Math.max(wide ? x - width / 2 : x, LEFT), size.width - RIGHT - width);
       if (at < free) continue;
@@ -99,20 +101,19 @@ const timeline = (() => {
       context.fillStyle = colour("--muted");
       context.textAlign = "left";
       context.fillText(text, at, HEIGHT - BOTTOM + 7);
-      if (recording.began !== null && dayChanges(r, s, places)) {
-        context.fillText(dateOf(timeAt(recording, s)), at, HEIGHT - BOTTOM + 20);
-      }
+      if (recording.began !== null) drawDay(context, timeAt(recording, s), at);
     }
     return free;
   }
 
-  // A date stands under the first label in view and wherever another day begins.
-  let shownDay = null;
-  function dayChanges(r, s) {
-    const day = Math.floor(timeAt(recordings[r], s) / 86400e3);
-    const changes = day !== shownDay;
-    shownDay = day;
-    return changes;
+  // A date stands under the first label in view and wherever another day begins, if there is room.
+  let dated = { day: null, free: 0 };
+  function drawDay(context, time, at) {
+    const day = Math.floor(time / 86400e3);
+    if (day === dated.day || at < dated.free) return;
+    const text = dateOf(time);
+    context.fillText(text, at, HEIGHT - BOTTOM + 20);
+    dated = { day, free: at + context.measureText(text).width + 14 };
   }
 
   function clockTicks(low, high, count) {
@@ -127,7 +128,7 @@ const timeline = (() => {
   function tickText(recording, s, step_s) {
     if (recording.began === null) return recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
     const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);
-    return step_s >= 60 && recordings.length < 3 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);
+    return step_s >= 60 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);
   }
 
   function drawScoreAxis(context, scale, yOf) {
@@ -149,40 +150,53 @@ const timeline = (() => {
     }
   }
 
-  // For each column of pixels the lowest and the highest score that falls in it.
+  // For each column of pixels the highest and the mean score of what falls in it.
   function columns() {
     const { first, from, to, score } = state.scorer;
     const count = Math.ceil(plotWidth());
-    const low = new Float32Array(count).fill(Infinity), high = new Float32Array(count).fill(-Infinity);
+    const high = new Float32Array(count).fill(-Infinity), sum = new Float64Array(count), many = new Uint32Array(count);
     const perSecond = plotWidth() / (view.to - view.from);
+    let windows = 0;
     for (const r of inView()) {
       for (let i = first[r]; i < first[r + 1]; i++) {
         if (to[i] < view.from || from[i] > view.to || !Number.isFinite(score[i])) continue;
+        windows++;
         const a = Math.max(0, Math.floor((from[i] - view.from) * perSecond));
         const b = Math.min(count - 1, Math.max(a, Math.ceil((to[i] - view.from) * perSecond) - 1));
         for (let c = a; c <= b; c++) {
-          if (score[i] < low[c]) low[c] = score[i];
           if (score[i] > high[c]) high[c] = score[i];
+          sum[c] += score[i];
+          many[c]++;
         }
       }
     }
-    return { low, high, count };
+    return { high, mean: (c) => sum[c] / many[c], count, crowded: windows > 1.5 * count };
   }
 
+  // Filled up to the highest score of each column. Where windows can be told apart they have an
+  // outline, where they are crowded the mean stands darker within.
   function drawScores(context, yOf) {
-    const { low, high, count } = columns();
-    const level = state.scorer.level ?? Infinity, floor = yOf(0);
-    const quiet = colour("--score"), soft = colour("--score-soft");
-    const rare = colour("--rare"), rareSoft = colour("--rare-soft");
+    const { high, mean, count, crowded } = columns();
+    const floor = yOf(0), alarm = yOf(state.scorer.level ?? Infinity);
+    const bar = (x, from, to, quiet, rare) => {
+      const top = Math.min(from, to), bottom = Math.max(from, to);
+      context.fillStyle = quiet;
+      if (bottom > alarm) context.fillRect(x, Math.max(top, alarm), 1, bottom - Math.max(top, alarm));
+      context.fillStyle = rare;
+      if (top < alarm) context.fillRect(x, top, 1, Math.min(bottom, alarm) - top);
+    };
+    const line = colour("--score"), soft = colour(crowded ? "--score-haze" : "--score-soft");
+    const rare = colour("--rare"), rareSoft = crowded ? rare : colour("--rare-soft");
     for (let c = 0; c < count; c++) {
       if (high[c] === -Infinity) continue;
-      const x = LEFT + c, top = yOf(high[c]), bottom = yOf(low[c]), above = high[c] >= level;
-      context.fillStyle = above ? rareSoft : soft;
-      context.fillRect(x, Math.min(top, floor), 1, Math.abs(floor - top));
-      context.fillStyle = above ? rare : quiet;
-      const before = c > 0 && high[c - 1] > -Infinity ? yOf(high[c - 1]) : top;
-      const join = Math.min(bottom, Math.max(top + 1.5, before > top ? Math.min(before, floor) : top + 1.5));
-      context.fillRect(x, top, 1, Math.max(1.5, join - top));
+      const top = yOf(high[c]);
+      bar(LEFT + c, top, floor, soft, rareSoft);
+      if (crowded) {
+        bar(LEFT + c, yOf(mean(c)), floor, line, rare);
+        continue;
+      }
+      const before = c > 0 && high[c - 1] > -Infinity ? yOf(high[c - 1]) : floor;
+      bar(LEFT + c, Math.abs(before - top) < 1.5 ? top + 1.5 : before, top, line, rare);
     }
   }
 
@@ -197,10 +211,15 @@ const timeline = (() => {
     context.lineTo(size.width - RIGHT, y);
     context.stroke();
     context.setLineDash([]);
-    context.fillStyle = colour("--rare");
     context.textAlign = "right";
     context.textBaseline = "bottom";
-    context.fillText("alarm level", size.width - RIGHT - 2, y - 2);
+    const word = "alarm level", wide = context.measureText(word).width;
+    context.fillStyle = colour("--panel");
+    context.globalAlpha = 0.8;
+    context.fillRect(size.width - RIGHT - wide - 6, y - 15, wide + 6, 14);
+    context.globalAlpha = 1;
+    context.fillStyle = colour("--rare");
+    context.fillText(word, size.width - RIGHT - 2, y - 2);
   }
 
   function drawEvents(context) {
@@ -289,7 +308,6 @@ const timeline = (() => {
     const least = Math.min(heard_s, 0.5), span = Math.min(heard_s, Math.max(least, to - from));
     const start = Math.min(Math.max(0, from), heard_s - span);
     view = { from: start, to: start + span };
-    shownDay = null;
     redraw();
   }
   function zoom(factor, x = LEFT + plotWidth() / 2) {
@@ -375,7 +393,7 @@ const timeline = (() => {
     byId("timeline-all").addEventListener("click", () => show(0, heard_s));
     byId("timeline-readout").textContent = state.scorer.run > 1
       ? `Each point is the strangest of ${state.scorer.run} neighbouring windows.` : "";
-    for (const what of ["scorer", "theme", "resize", "playhead", "playing"]) on(what, () => { shownDay = null; redraw(); });
+    for (const what of ["scorer", "theme", "resize", "playhead", "playing"]) on(what, redraw);
     on("select", ({ event }) => {
       const at = recordings[event.recording].offset_s + event.peak_s, span = view.to - view.from;
       if (at < view.from || at > view.to) show(at - span / 2, at + span / 2); else redraw();

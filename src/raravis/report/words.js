@@ -62,6 +62,7 @@ function strength(score) {
   return `score ${number(score)}${beside}`;
 }
 
+const signed = (value) => String(Math.round(value)).replace("-", "−");
 const hertz = (hz) => (hz >= 1000 ? `${number(hz / 1000)} kHz` : `${Math.round(hz)} Hz`);
 
 // An element with attributes, properties (in `props`) and children; text is never read as HTML.
