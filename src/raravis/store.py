@@ -296,9 +296,11 @@ class Store:
         recording  number of the one recording asked for; None for all.
         """
         number = self._layer(layer)[0]
+        # unasked, SQLite would go through all windows of the layer to find them in order
+        index = "" if recording is None else "INDEXED BY windows_of_recording"
         chosen = "" if recording is None else f"AND w.recording = {recording:d}"
         return self._frame(
-            "SELECT w.row, recording, start_s, end_s, score, p_value FROM windows AS w"
+            f"SELECT w.row, recording, start_s, end_s, score, p_value FROM windows AS w {index}"
             " LEFT JOIN scores AS s ON s.scorer = ? AND s.row = w.row"
             f" WHERE w.layer = ? {chosen} ORDER BY w.row",
             self._known_scorer(number, layer, scorer),
@@ -380,11 +382,9 @@ class Store:
 
     def events(self) -> list[Event]:
         """The events, in order of rank."""
-        query = "SELECT recording, start_s, end_s, peak_s, score, p_value, start_time FROM events"
-        return [
-            Event(recording, start_s, end_s, peak_s, score, p_value, _to_time(time))
-            for recording, start_s, end_s, peak_s, score, p_value, time in self._db.all(query)
-        ]
+        columns = "recording, start_s, end_s, peak_s, score, p_value, start_time"
+        rows = self._db.all(f"SELECT {columns} FROM events ORDER BY rank")
+        return [Event(*values, _to_time(time)) for *values, time in rows]  # type: ignore[call-arg]
 
 
 def _to_text(time: datetime | None) -> str | None:
