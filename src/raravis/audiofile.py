@@ -46,7 +46,7 @@ _VALUES_AT_ONCE = 2**22
 _FRAMES_PER_BYTE = 4096
 """More than any coder reaches on silence: a header that promises more lies."""
 _MP3_LEAD = 32 * 1152
-"""An MP3 frame borrows bits from those before it: a seek lands right after so many samples."""
+"""A frame of MP3 borrows bits from many before it: after so many samples a seek has its own."""
 _CUT_SHORT = re.compile(r"^\s*(?:data|SSND)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
 _STREAMED = 0xFFFF0000
 """Sizes from here on are what a writer puts that cannot know the length (ffmpeg into a pipe)."""
@@ -104,7 +104,7 @@ def inspect(path: str | Path) -> AudioFile:
         rate_hz, channels = int(sound.samplerate), int(sound.channels)
     frames = _readable_frames(str(path), promised)
     if frames == 0:
-        raise RecordingError(str(path), "holds no samples that can be decoded; it seems damaged")
+        raise RecordingError(str(path), f"no sample of it can be decoded ({coding}): it is damaged")
     missing = promised - frames if promised < 2**62 else 0
     if cut and int(cut[1]) < _STREAMED:
         missing += round(frames * (int(cut[1]) / max(1, int(cut[2])) - 1))
@@ -117,7 +117,7 @@ class AudioReader:
     channel   which one, from 0; None is the mean of all.
     repaired  how many samples were no numbers so far, and were read as 0.
 
-    What it gives does not depend on what was read before.
+    What it gives does not depend on what was read before; of MP3, but for the last bit of a sample.
     """
 
     def __init__(self, file: AudioFile, channel: int | None = None) -> None:
@@ -186,8 +186,8 @@ class AudioReader:
         if self.file.channels == 1:
             got = len(self._sound.read(out=part))
         else:
-            block = self._sound.read(len(part), dtype="float32", always_2d=True)  # (S, C)
-            got = len(block)
+            block = self._sound.read(out=np.empty((len(part), self.file.channels), np.float32))
+            got = len(block)  # (S, C)
             part[:got] = block.mean(axis=1) if self.channel is None else block[:, self.channel]
         if got < len(part):
             at_s = self._sound.tell() / self.file.rate_hz
@@ -269,7 +269,7 @@ def _can_decode(path: str, frame: int) -> bool:
     with _opened(path) as sound, _muted(sound.format == "MP3"):
         try:
             sound.seek(frame)
-            return len(sound.read(1)) == 1
+            return len(sound.read(out=np.empty((1, sound.channels), np.float32))) == 1
         except soundfile.SoundFileError:
             return False
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ class AudioSource(Source):
         roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
         files, closed_folders = find_files(roots, SUFFIXES)
         for folder in closed_folders:
-            self._skip(RecordingError(folder.path, folder.reason))
+            self._skip(folder.path, folder.reason)
         found = self._inspect(files)
         self.rate_hz = rate_hz or _most_common_rate([file for _, file in found])
         self._check_lengths()
@@ -89,16 +90,16 @@ class AudioSource(Source):
         """Samples in a fixed window."""
         return _half_up(self.window_s * self.rate_hz)
 
-    @property
+    @cached_property
     def windows(self) -> Windows:
         """All fixed windows, from first to last; their times are those of their samples."""
-        parts = []
-        for stretch in self._stretches:
-            start = self._start_samples(np.arange(stretch.first, stretch.stop))
-            recording = np.full(len(start), stretch.recording, dtype=np.int32)
-            end_s = (start + self.window_samples) / self.rate_hz
-            parts.append(Windows(recording, start / self.rate_hz, end_s))
-        return Windows.concatenate(parts)
+        return Windows.concatenate([self._windows_of(stretch) for stretch in self._stretches])
+
+    def _windows_of(self, stretch: _Stretch) -> Windows:
+        start = self._start_samples(np.arange(stretch.first, stretch.stop))
+        recording = np.full(len(start), stretch.recording, dtype=np.int32)
+        end_s = (start + self.window_samples) / self.rate_hz
+        return Windows(recording, start / self.rate_hz, end_s)
 
     def __len__(self) -> int:
         return int(self._window_ends[-1])
@@ -161,18 +162,18 @@ class AudioSource(Source):
         """Lists a recording with samples that are no numbers, once."""
         if reader.repaired and recording not in self._repaired:
             self._repaired.add(recording)
-            self._skip(
-                RecordingError(
-                    reader.file.path, "has samples that are no numbers (NaN, infinite); read as 0"
-                )
+            reason = (
+                "has samples that are no numbers (NaN, infinite, beyond all measure); read as 0"
             )
+            self._skip(reader.file.path, reason)
 
     # ----------------------------------------------------------------- finding out what there is
 
-    def _skip(self, error: RecordingError) -> None:
+    def _skip(self, path: str, reason: str) -> None:
+        """Lists what cannot be used, or raises where nothing may be left out."""
         if self.strict:
-            raise error
-        self.skipped.append(Skipped(error.path, error.reason))
+            raise RecordingError(path, reason)
+        self.skipped.append(Skipped(path, reason))
 
     def _inspect(self, files: list[Found]) -> list[tuple[str, AudioFile]]:
         """The files that can be opened, with their names."""
@@ -182,7 +183,7 @@ class AudioSource(Source):
                 file = inspect(path)
                 self._refuse_missing_channel(file)
             except RecordingError as error:
-                self._skip(error)
+                self._skip(error.path, error.reason)
                 continue
             found.append((name, file))
             self._note_missing(file)
@@ -208,18 +209,16 @@ class AudioSource(Source):
         if file.missing:
             whole_s = (file.frames + file.missing) / file.rate_hz
             self._skip(
-                RecordingError(
-                    file.path,
-                    f"ends after {file.duration_s:.2f} of the {whole_s:.2f} s that its header "
-                    "promises; what is there is used",
-                )
+                file.path,
+                f"ends after {file.duration_s:.2f} s where its header promises {whole_s:.2f}; what "
+                "is there is used",
             )
 
     def _is_long_enough(self, file: AudioFile) -> bool:
         if file.frames_at(self.rate_hz) >= self.window_samples:
             return True
-        reason = f"lasts {file.duration_s:.3g} s, shorter than one window of {self.window_s:g} s"
-        self._skip(RecordingError(file.path, reason))
+        lasts = f"lasts {file.duration_s:.3g} s, shorter than one window of {self.window_s:g} s"
+        self._skip(file.path, lasts)
         return False
 
     def _keep(self, found: list[tuple[str, AudioFile]], roots: list[Path]) -> None:
@@ -248,11 +247,14 @@ class AudioSource(Source):
         if self.between is None:
             return [(0.0, recording.duration_s)]
         if recording.start_time is None:
-            reason = "its start is not known, so --between cannot tell what to keep of it: name it "
-            reason += "like 20190522_040000.wav (--timezone says which zone that is)"
-            self._skip(RecordingError(recording.path, reason))
+            self._skip(
+                recording.path,
+                "its start is not known, so --between cannot tell what to keep of it: name it like "
+                "20190522_040000.wav (--timezone says which zone that is)",
+            )
             return []
-        return _whole_seconds(self.between, recording.start_time, recording.duration_s)
+        stretches = _whole_seconds(self.between, recording.start_time, recording.duration_s)
+        return [(from_s, to_s) for from_s, to_s in stretches if to_s - from_s >= self.window_s]
 
     def _add(self, recording: Recording, file: AudioFile, kept: list[tuple[float, float]]) -> None:
         number = len(self.recordings)
@@ -284,15 +286,14 @@ class AudioSource(Source):
 
     def _why_nothing(self, roots: list[Path], usable: int) -> str:
         where = ", ".join(str(root) for root in roots) or "no path at all"
+        why = f"looked for {', '.join(SUFFIXES)}"
         if usable and self.between is not None:
-            return (
-                f"none of the {usable} recordings in {where} lies in the part of the day asked for "
-                f"by --between (in time zone {self.timezone})"
-            )
+            why = f"of {usable} none lies in the part of the day asked for by --between"
+            why += f", by the clocks of {self.timezone}"
         shown = "; ".join(f"{Path(s.path).name}: {s.reason}" for s in self.skipped[:_SHOWN])
         more = f" and {len(self.skipped) - _SHOWN} more" if len(self.skipped) > _SHOWN else ""
         because = f" Skipped: {shown}{more}." if shown else ""
-        return f"no recording to read in {where}: looked for {', '.join(SUFFIXES)}.{because}"
+        return f"no recording to read in {where}: {why}.{because}"
 
 
 def _check(window_s: float, hop_s: float, rate_hz: int | None, channel: int | None) -> None:
