@@ -265,6 +265,25 @@ def test_fits_a_phone(page):
     assert wide <= window
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"events": 0, "points": 0, "clock": False},
+        {"events": 1, "points": 3, "clock": False, "duration_s": 20.0},
+        {"events": 4, "points": 50, "recordings": 49, "duration_s": 10.0},
+    ],
+)
+def test_small_and_scattered_reports_open_without_a_word(browser, tmp_path, kind):
+    browser.open(write(sample_report(**kind), tmp_path / "report.html"))
+    wait_for(lambda: browser.script("return document.documentElement.dataset.readyMs"), "the page")
+    browser.script("document.getElementById('recordings-block').open = true")
+    browser.script(
+        "dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))"
+    )
+    assert browser.script("return document.querySelectorAll('.card').length") == kind["events"]
+    assert browser.log() == []
+
+
 def test_two_hundred_thousand_points_open_fast(browser, tmp_path):
     page = write(
         sample_report(recordings=3, duration_s=3600.0, events=2, points=200_000),

@@ -119,17 +119,6 @@ const cloud = (() => {
     return points.order;
   }
 
-  // Fills `order` with its own places, sorted by a key in [0, 1] to 256 steps: fast, and even enough.
-  function sortInto(order, key) {
-    const STEPS = 256, starts = new Uint32Array(STEPS + 1), step = new Uint8Array(order.length);
-    for (let i = 0; i < order.length; i++) {
-      step[i] = Math.max(0, Math.min(STEPS - 1, key(i) * STEPS)) || 0;
-      starts[step[i] + 1]++;
-    }
-    for (let k = 0; k < STEPS; k++) starts[k + 1] += starts[k];
-    for (let i = 0; i < order.length; i++) order[starts[step[i]]++] = i;
-  }
-
   // --- drawing -----------------------------------------------------------------------------------
 
   const dotRadius = () => {
@@ -137,19 +126,6 @@ const cloud = (() => {
     const base = count < 1500 ? 4 : count < 10000 ? 3 : count < 60000 ? 2 : 1.3;
     return base * Math.min(2, Math.sqrt(camera.zoom));
   };
-
-  // A round dot: how much of each pixel around its centre it covers, and where that pixel lies in
-  // an image of `width` pixels, counted in bytes from the centre.
-  function stamp(radius, width) {
-    const reach = Math.ceil(radius), places = [], cover = [];
-    for (let dy = -reach; dy <= reach; dy++) {
-      for (let dx = -reach; dx <= reach; dx++) {
-        const share = Math.min(1, Math.max(0, radius - Math.hypot(dx, dy) + 0.5));
-        if (share > 0) { places.push(4 * (dy * width + dx)); cover.push(share); }
-      }
-    }
-    return { reach, places: Int32Array.from(places), cover: Float32Array.from(cover) };
-  }
 
   function draw() {
     const started = performance.now();
@@ -167,27 +143,14 @@ const cloud = (() => {
   const redraw = oncePerFrame(draw);
 
   function drawDots(image, ratio) {
-    const { x, y, depth, tint, cluster, count } = points;
-    const { data, width, height } = image;
-    const table = Float32Array.from(tints().flat()), order = drawingOrder();
-    const { reach, places, cover } = stamp(dotRadius() * ratio, width);
+    const { count } = points;
     const opacity = count > 50000 ? 0.6 : 0.85;
-    const [r, g, b] = channels(colour("--panel"));
-    new Uint32Array(data.buffer).fill((255 << 24) | (b << 16) | (g << 8) | r);
-    for (let n = 0; n < count; n++) {
-      const i = order[n];
-      if (only !== null && cluster[i] !== only) continue;
-      const left = Math.round(x[i] * ratio), top = Math.round(y[i] * ratio);
-      if (left < reach || top < reach || left + reach >= width || top + reach >= height) continue;
-      const centre = 4 * (top * width + left), tone = 3 * tint[i];
-      const strength = three ? opacity * Math.min(1, Math.max(0.3, 0.65 + 0.5 * depth[i])) : opacity;
-      for (let k = 0; k < places.length; k++) {
-        const at = centre + places[k], a = cover[k] * strength;
-        data[at] += (table[tone] - data[at]) * a;
-        data[at + 1] += (table[tone + 1] - data[at + 1]) * a;
-        data[at + 2] += (table[tone + 2] - data[at + 2]) * a;
-      }
-    }
+    paintDots(image, {
+      ...points, ratio, radius: dotRadius() * ratio, order: drawingOrder(),
+      table: Float32Array.from(tints().flat()), background: channels(colour("--panel")),
+      shown: (i) => only === null || points.cluster[i] === only,
+      strength: (i) => (three ? opacity * Math.min(1, Math.max(0.3, 0.65 + 0.5 * points.depth[i])) : opacity),
+    });
   }
 
   function drawRings(context) {

@@ -74,7 +74,7 @@ function parseTime(text) {
 
 // Marks and notes live in this browser, under the title and date of this very report.
 const marks = (() => {
-  const key = `raravis ${report.title} ${byId("about").textContent.length} ${report.events.length}`;
+  const key = `raravis ${report.title} ${report.created}`;
   let kept = {};
   try { kept = JSON.parse(localStorage.getItem(key)) || {}; } catch { /* storage may be closed */ }
   const of = (event) => kept[event.rank] || {};
@@ -140,14 +140,3 @@ function oncePerFrame(act) {
 let scrolledAt = 0;
 addEventListener("scroll", () => { scrolledAt = performance.now(); }, { passive: true });
 const wheelIsOurs = (event) => event.ctrlKey || performance.now() - scrolledAt > 350;
-
-// About `count` round steps between low and high.
-function ticks(low, high, count, steps = [1, 2, 5, 10]) {
-  const rough = (high - low) / Math.max(1, count);
-  if (!(rough > 0)) return [];
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * steps.find((s) => s * power >= rough * 0.999);
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(k * step);
-  return found;
-}

@@ -23,7 +23,7 @@ const events = (() => {
       element("span", { class: "rank", title: "rank" }, String(event.rank)),
       element("div", { class: "title" },
         element("h3", { id: `event-${event.rank}` }, when[0], when[1] ? element("small", {}, when[1]) : null),
-        element("p", { class: "where" }, `${recording.name} at ${elapsed(event.start_s)}, for ${elapsed(event.end_s - event.start_s)}`),
+        element("p", { class: "where" }, `${recording.name}${when[1] ? ` at ${elapsed(event.start_s)}` : ""}, for ${elapsed(event.end_s - event.start_s)}`),
         element("p", { class: "strength" }, element("b", {}, strength(event.score)), ` · ${rarity(event.p_value)}`)),
       element("div", { class: "verdict", role: "group", "aria-label": "Your mark" },
         verdict(event, "kept", "★", "Keep (f)"), verdict(event, "dismissed", "✕", "Dismiss (x)")));
@@ -83,7 +83,7 @@ const events = (() => {
     play.addEventListener("click", () => player.playClip(clip, "ordinary"));
     return element("figure", {}, picture ? picture.box : null,
       element("figcaption", {}, clip.sound || recording.url ? play : null,
-        element("span", { title: recording.name }, moment(recording, clip.start_s, { date: false }),
+        element("span", { title: `${recording.name}, ${moment(recording, clip.start_s)}` }, moment(recording, clip.start_s, { date: false }),
           element("small", {}, clip.score === null ? "" : `score ${number(clip.score, 2)}`))));
   }
 
@@ -174,7 +174,6 @@ const events = (() => {
     list.classList.toggle("sheet", sheet);
     byId("layout-sheet").setAttribute("aria-pressed", String(sheet));
     byId("layout-cards").setAttribute("aria-pressed", String(!sheet));
-    tell("resize");
   }
 
   function open() {

@@ -72,5 +72,6 @@ recordingList.open();
 events.open();
 exporting.open();
 cloud.open();
+decodeAhead();
 // Milliseconds from the start of loading to the first complete drawing.
 requestAnimationFrame(() => { document.documentElement.dataset.readyMs = performance.now().toFixed(0); });

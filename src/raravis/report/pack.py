@@ -48,6 +48,7 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
     check(report)
     packed: Json = {
         "title": report.title,
+        "created": report.created,
         "colours": {name: list(stops) for name, stops in COLOURS.items()},
         "recordings": [
             {

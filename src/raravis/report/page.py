@@ -26,12 +26,14 @@ from raravis.report.pack import PAGE_BYTES, pack
 SCRIPTS = (
     "data.js",
     "words.js",
+    "axes.js",
     "player.js",
     "spectrogram.js",
     "timeline.js",
     "recordings.js",
     "events.js",
     "export.js",
+    "dots.js",
     "cloud.js",
     "main.js",
 )

@@ -1,6 +1,7 @@
 // One sound at a time: an embedded clip, or a stretch of a recording that lies beside the page.
 
 const player = (() => {
+  const LEAST_S = 1.5; // what is shorter is not recognised by ear
   const audio = byId("player");
   let now = null; // { source, start_s, end_s, from_file, ... }; times in the recording
 
@@ -34,8 +35,9 @@ const player = (() => {
   }
 
   function playFile(recording, start_s, end_s, role, clip = null) {
-    const { url } = report.recordings[recording];
-    start({ source: url, clip, role, recording, start_s, end_s, inFile: true }, start_s);
+    const { url, duration_s } = report.recordings[recording];
+    const until_s = Math.min(duration_s, Math.max(end_s, start_s + LEAST_S));
+    start({ source: url, clip, role, recording, start_s, end_s: until_s, inFile: true }, start_s);
   }
 
   // Plays a stretch of a recording from whatever holds it: an embedded clip, else the file itself.
@@ -53,6 +55,7 @@ const player = (() => {
 
   function toggle() {
     if (!now) return false;
+    if (now.inFile && audio.currentTime >= now.end_s) audio.currentTime = now.start_s;
     if (audio.paused) audio.play(); else audio.pause();
     return true;
   }
@@ -73,7 +76,7 @@ const player = (() => {
     if (!now) return;
     const { name, url } = report.recordings[now.recording];
     say(now.inFile
-      ? `${name} could not be opened at ${decodeURI(url)}. Put this page back beside the recordings to hear it.`
+      ? `${name} could not be opened at ${url}. Put this page back beside the recordings to hear it.`
       : "This browser could not play the embedded sound (OGG).");
     stop();
   });

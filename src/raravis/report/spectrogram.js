@@ -42,6 +42,7 @@ class Spectrogram {
     if (clip) this.canvas.addEventListener("click", (e) => this.playFrom(e));
     Spectrogram.all.add(this);
     Spectrogram.seen.observe(this.box);
+    Spectrogram.sized.observe(this.box);
     this.box.spectrogram = this;
   }
 
@@ -217,6 +218,18 @@ Spectrogram.seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "600px" });
 
+Spectrogram.sized = new ResizeObserver((entries) => {
+  for (const { target } of entries) if (target.spectrogram.drawn) target.spectrogram.draw();
+});
+
+// Decodes all pictures while nobody waits, so that printing finds them ready.
+function decodeAhead() {
+  const waiting = [...Spectrogram.all].map((one) => one.picture);
+  const whenIdle = window.requestIdleCallback || ((act) => setTimeout(act, 50));
+  const next = () => { if (waiting.length) decode(waiting.pop()).then(() => whenIdle(next)); };
+  whenIdle(next);
+}
+
 function redrawPictures() {
   for (const one of Spectrogram.all) {
     one.drawn = false;
@@ -226,6 +239,5 @@ function redrawPictures() {
 }
 on("colours", redrawPictures);
 on("theme", redrawPictures);
-on("resize", redrawPictures);
 on("playhead", (now) => { for (const one of Spectrogram.all) one.follow(now); });
 on("playing", (now) => { if (!now) for (const one of Spectrogram.all) one.follow(null); });

@@ -13,22 +13,11 @@ const timeline = (() => {
   const xOf = (s) => LEFT + ((s - view.from) / (view.to - view.from)) * plotWidth();
   const sOf = (x) => view.from + ((x - LEFT) / plotWidth()) * (view.to - view.from);
 
-  // A score's place between floor and ceiling. Few very high scores would press all others flat,
-  // so the axis bends to a logarithm where the highest is far above the alarm level.
-  function bend() {
-    const { low, high, level } = state.scorer;
-    const unit = level > 0 ? level : Math.max(high, 1e-9);
-    const bent = level > 0 && high > 8 * level;
-    const form = bent ? (v) => Math.asinh((2 * v) / unit) : (v) => v;
-    const floor = form(Math.min(0, low)), ceiling = form(Math.max(high, level || 0)) || 1;
-    return { bent, place: (v) => (form(v) - floor) / (ceiling - floor || 1) };
-  }
-
   function draw() {
     const fit = fitted(canvas, HEIGHT);
     size = { width: fit.width, height: HEIGHT };
     const { context } = fit;
-    const scale = bend();
+    const scale = scoreScale(state.scorer);
     const yOf = (v) => HEIGHT - BOTTOM - scale.place(v) * (HEIGHT - BOTTOM - TOP);
     drawGround(context);
     drawScoreAxis(context, scale, yOf);
@@ -43,12 +32,7 @@ const timeline = (() => {
 
   // The recordings that reach into the view.
   function* inView() {
-    let low = 0, high = recordings.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (recordings[middle].offset_s <= view.from) low = middle; else high = middle - 1;
-    }
-    for (let r = low; r < recordings.length && recordings[r].offset_s < view.to; r++) yield r;
+    for (let r = recordingAt(view.from); r < recordings.length && recordings[r].offset_s < view.to; r++) yield r;
   }
 
   // Alternating bands, one a recording, with its name where there is room, and the time axis.
@@ -70,14 +54,6 @@ const timeline = (() => {
       }
       free = drawTimes(context, r, from, to, free);
     }
-  }
-
-  // The end of a name tells recordings apart: there the recorder puts the time.
-  function shortened(context, text, width) {
-    if (context.measureText(text).width <= width) return text;
-    let from = 1;
-    while (from < text.length && context.measureText(`…${text.slice(from)}`).width > width) from++;
-    return `…${text.slice(from)}`;
   }
 
   // Ticks inside wide recordings, the start of narrow ones; returns where the next label may begin.
@@ -116,26 +92,9 @@ const timeline = (() => {
     dated = { day, free: at + context.measureText(text).width + 14 };
   }
 
-  function clockTicks(low, high, count) {
-    const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
-    const rough = (high - low) / Math.max(1, count);
-    const step = steps.find((s) => s >= rough) || Math.ceil(rough / 86400) * 86400;
-    const found = [];
-    for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
-    return found;
-  }
-
-  function tickText(recording, s, step_s) {
-    if (recording.began === null) return recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
-    const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);
-    return step_s >= 60 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);
-  }
-
   function drawScoreAxis(context, scale, yOf) {
     const { low, high, level } = state.scorer;
-    const values = scale.bent
-      ? [0, ...[0.5, 1, 2, 5, 10, 20, 50, 100, 1000, 1e4].map((k) => k * level).filter((v) => v <= high)]
-      : ticks(Math.min(0, low), Math.max(high, level || 0), 4);
+    const values = scale.bent ? decades(level, high) : ticks(Math.min(0, low), Math.max(high, level || 0), 4);
     context.textAlign = "right";
     context.textBaseline = "middle";
     let lastY = Infinity;
@@ -146,7 +105,7 @@ const timeline = (() => {
       context.fillStyle = colour("--line");
       context.fillRect(LEFT, Math.round(y), plotWidth(), 1);
       context.fillStyle = colour("--muted");
-      context.fillText(number(v, 2), LEFT - 7, y);
+      context.fillText(number(v), LEFT - 7, y);
     }
   }
 
@@ -213,6 +172,7 @@ const timeline = (() => {
     context.setLineDash([]);
     context.textAlign = "right";
     context.textBaseline = "bottom";
+    if (plotWidth() < 500) return;
     const word = "alarm level", wide = context.measureText(word).width;
     context.fillStyle = colour("--panel");
     context.globalAlpha = 0.8;
@@ -260,15 +220,6 @@ const timeline = (() => {
 
   // --- what lies under the pointer ---------------------------------------------------------------
 
-  function recordingAt(s) {
-    let low = 0, high = recordings.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (recordings[middle].offset_s <= s) low = middle; else high = middle - 1;
-    }
-    return low;
-  }
-
   // The strangest window that is drawn within a pixel of `s`, or -1.
   function windowAt(s) {
     const { first, from, to, score } = state.scorer, r = recordingAt(s);
@@ -305,7 +256,7 @@ const timeline = (() => {
   // --- moving and zooming ------------------------------------------------------------------------
 
   function show(from, to) {
-    const least = Math.min(heard_s, 0.5), span = Math.min(heard_s, Math.max(least, to - from));
+    const least = Math.min(heard_s, 2), span = Math.min(heard_s, Math.max(least, to - from));
     const start = Math.min(Math.max(0, from), heard_s - span);
     view = { from: start, to: start + span };
     redraw();

@@ -1,0 +1,66 @@
+// Axes: round steps for numbers and clocks, and what stands beside them.
+
+// About `count` round steps between low and high.
+function ticks(low, high, count, steps = [1, 2, 5, 10]) {
+  const rough = (high - low) / Math.max(1, count);
+  if (!(rough > 0)) return [];
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * steps.find((s) => s * power >= rough * 0.999);
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(k * step);
+  return found;
+}
+
+// Round values of every size from about `low` up to `high`, for a bent axis.
+function decades(low, high) {
+  const found = [0];
+  for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) {
+    found.push(...[1, 2, 5].map((digit) => digit * 10 ** power).filter((v) => v <= high));
+  }
+  return found;
+}
+
+// A score's place between floor and ceiling. Few very high scores would press all others flat,
+// so the axis bends to a logarithm where the highest is far above the alarm level.
+function scoreScale({ low, high, level }) {
+  const unit = level > 0 ? level : Math.max(high, 1e-9);
+  const bent = level > 0 && high > 8 * level;
+  const form = bent ? (v) => Math.asinh((2 * v) / unit) : (v) => v;
+  const floor = form(Math.min(0, low)), ceiling = form(Math.max(high, level || 0)) || 1;
+  return { bent, place: (v) => (form(v) - floor) / (ceiling - floor || 1) };
+}
+
+// About `count` times of day from low to high, at whole steps of a clock.
+function clockTicks(low, high, count) {
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+  const rough = (high - low) / Math.max(1, count);
+  const step = steps.find((s) => s >= rough) || Math.ceil(rough / 86400) * 86400;
+  const found = [];
+  for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
+  return found;
+}
+
+// A label as fine as the step between labels asks for.
+function tickText(recording, s, step_s) {
+  if (recording.began === null) return report.recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
+  const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);
+  return step_s >= 60 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);
+}
+
+// The end of a name tells recordings apart: there the recorder puts the time.
+function shortened(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
+  let from = 1;
+  while (from < text.length && context.measureText(`…${text.slice(from)}`).width > width) from++;
+  return `…${text.slice(from)}`;
+}
+
+// The recording that is heard `s` seconds into all recordings laid end to end.
+function recordingAt(s) {
+  let low = 0, high = report.recordings.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (report.recordings[middle].offset_s <= s) low = middle; else high = middle - 1;
+  }
+  return low;
+}
