@@ -1,0 +1,128 @@
+"""Slow and obvious twins of fast algorithms: loops over plain numbers, as the formula reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def auroc(labels: Sequence[bool], scores: Sequence[float]) -> float:
+    """Share of pairs (true one, other) in the right order; a tie is half right."""
+    pairs = [
+        1.0 if a > b else 0.5 if a == b else 0.0
+        for wanted, a in zip(labels, scores, strict=True)
+        if wanted
+        for other, b in zip(labels, scores, strict=True)
+        if not other
+    ]
+    return sum(pairs) / len(pairs)
+
+
+def curve(labels: Sequence[bool], scores: Sequence[float]) -> list[tuple[float, float]]:
+    """(precision, recall) at each distinct score, from the highest down."""
+    points = []
+    for level in sorted(set(scores), reverse=True):
+        chosen = [wanted for wanted, score in zip(labels, scores, strict=True) if score >= level]
+        points.append((sum(chosen) / len(chosen), sum(chosen) / sum(labels)))
+    return points
+
+
+def average_precision(labels: Sequence[bool], scores: Sequence[float]) -> float:
+    total, before = 0.0, 0.0
+    for precision, recall in curve(labels, scores):
+        total += precision * (recall - before)
+        before = recall
+    return total
+
+
+def best_f1(labels: Sequence[bool], scores: Sequence[float]) -> float:
+    return max(2 * p * r / (p + r) if p + r else 0.0 for p, r in curve(labels, scores))
+
+
+Stretch = tuple[int, float, float]  # recording, start_s, end_s
+
+
+def overlap(a: Stretch, b: Stretch) -> bool:
+    return a[0] == b[0] and a[1] < b[2] and b[1] < a[2]
+
+
+def event_scores(
+    windows: Sequence[Stretch], scores: Sequence[float], events: Sequence[Stretch]
+) -> list[float]:
+    return [
+        max(
+            [s for w, s in zip(windows, scores, strict=True) if overlap(w, event)],
+            default=-math.inf,
+        )
+        for event in events
+    ]
+
+
+def runs(windows: Sequence[Stretch], merge_s: float = 0.0) -> list[list[Stretch]]:
+    """Groups of windows that overlap, touch or lie at most merge_s apart, joined until none do."""
+    groups = [[window] for window in windows]
+
+    def near(a: list[Stretch], b: list[Stretch]) -> bool:
+        return any(
+            v[0] == w[0] and max(v[1], w[1]) - min(v[2], w[2]) <= merge_s + 1e-6
+            for v in a
+            for w in b
+        )
+
+    joined = True
+    while joined:
+        joined = False
+        for i in range(len(groups)):
+            for j in range(i + 1, len(groups)):
+                if near(groups[i], groups[j]):
+                    groups[i] += groups.pop(j)
+                    joined = True
+                    break
+            if joined:
+                break
+    return groups
+
+
+def recall_at_false_alarms(
+    windows: Sequence[Stretch],
+    scores: Sequence[float],
+    events: Sequence[Stretch],
+    hours: float,
+    per_hour: float,
+) -> float:
+    """The best recall of any level whose runs of windows outside all events are few enough."""
+    found = event_scores(windows, scores, events)
+    best = 0.0
+    for level in sorted(set(scores)):
+        false = [
+            window
+            for window, score in zip(windows, scores, strict=True)
+            if score >= level and not any(overlap(window, event) for event in events)
+        ]
+        if len(runs(false)) / hours <= per_hour:
+            best = max(best, sum(score >= level for score in found) / len(events))
+    return best
+
+
+def p_value(ordinary: Sequence[float], score: float) -> float:
+    """Share of ordinary scores at least as high, the score itself counted as one of them."""
+    return (1 + sum(other >= score for other in ordinary)) / (len(ordinary) + 1)
+
+
+def distance(a: Sequence[float], b: Sequence[float]) -> float:
+    return math.sqrt(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+
+
+def knn(bank: Sequence[Sequence[float]], z: Sequence[float], k: int, rescale: bool) -> float:
+    """Mean distance to the k nearest others, over the mean of their own such distances."""
+
+    def nearest(point: Sequence[float]) -> list[int]:
+        others = [m for m in range(len(bank)) if list(bank[m]) != list(point)]
+        return sorted(others, key=lambda m: distance(bank[m], point))[:k]
+
+    def spacing(point: Sequence[float]) -> float:
+        return sum(distance(bank[m], point) for m in nearest(point)) / k
+
+    if not rescale:
+        return spacing(z)
+    return spacing(z) / (sum(spacing(bank[m]) for m in nearest(z)) / k)
