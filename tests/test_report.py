@@ -243,6 +243,15 @@ def test_refuses_events_of_unknown_recordings(report):
         pack(dataclasses.replace(report, events=[event]))
 
 
+def test_refuses_pictures_without_their_frequencies(report):
+    picture = Picture(np.zeros((4, 10)), np.arange(5.0), 0.0, 0.1)
+    event = dataclasses.replace(report.events[0], error=picture)
+    with pytest.raises(
+        ParameterError, match=r"of event 1 needs one band_hz .* \(4, 10\) .* \(5,\)"
+    ):
+        pack(dataclasses.replace(report, events=[event]))
+
+
 def test_refuses_members_that_do_not_cover_all_recordings(report):
     member = Member([report.recordings[0].timeline])
     with pytest.raises(

@@ -237,12 +237,15 @@ def test_filters_sorts_and_shows_a_contact_sheet(page):
 
 
 def test_saves_the_events_as_csv_raven_and_audacity_tables(page, folder):
+    page.press("j")
+    page.press("f")
     for button, name in (("csv", "events.csv"), ("raven", "events.raven.txt")):
         page.click(f"#export-{button}")
         wait_for((folder / name).exists, name)
     with (folder / "events.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert [row["mark"] for row in rows] == ["kept", "", ""]
     expected = sample_report(recordings=2, duration_s=40.0, events=3, points=400, hop_s=0.5).events
     assert float(rows[0]["start_s"]) == pytest.approx(expected[0].start_s, abs=1e-3)
     with (folder / "events.raven.txt").open() as file:
@@ -256,6 +259,7 @@ def test_saves_the_events_as_csv_raven_and_audacity_tables(page, folder):
     labels = wait_for(lambda: list(folder.glob("*.labels.txt")), "the labels")[0]
     start, end, text = labels.read_text().splitlines()[0].split("\t")
     assert 0 <= float(start) < float(end) and "event" in text
+    page.script("localStorage.clear()")
 
 
 def test_fits_a_phone(page):

@@ -20,14 +20,16 @@ function decades(low, high) {
   return found;
 }
 
-// A score's place between floor and ceiling. Few very high scores would press all others flat,
-// so the axis bends to a logarithm where the highest is far above the alarm level.
+// A score's place between floor (0) and ceiling (1). The floor is zero, below which nothing is of
+// interest, or the lowest score where even the alarm level is negative. Few very high scores would
+// press all others flat, so the axis bends to a logarithm where the highest is far above the level.
 function scoreScale({ low, high, level }) {
   const unit = level > 0 ? level : Math.max(high, 1e-9);
   const bent = level > 0 && high > 8 * level;
   const form = bent ? (v) => Math.asinh((2 * v) / unit) : (v) => v;
-  const floor = form(Math.min(0, low)), ceiling = form(Math.max(high, level || 0)) || 1;
-  return { bent, place: (v) => (form(v) - floor) / (ceiling - floor || 1) };
+  const from = level > 0 || !(low < 0) ? 0 : low, to = Math.max(high, level ?? high);
+  const floor = form(from), span = form(to) - floor || 1;
+  return { bent, from, to, place: (v) => Math.max(0, (form(v) - floor) / span) };
 }
 
 // About `count` times of day from low to high, at whole steps of a clock.

@@ -82,7 +82,7 @@ const cloud = (() => {
   function lens() {
     const { half } = points, { width, height } = size;
     const room = [width / 2 - 30, height / 2 - 26], reach = Math.max(...half);
-    const scale = camera.zoom * (three ? (0.8 * Math.min(...room)) / reach : Math.min(room[0] / half[0], room[1] / half[1]));
+    const scale = camera.zoom * (three ? (0.98 * Math.min(...room)) / Math.hypot(...half) : Math.min(room[0] / half[0], room[1] / half[1]));
     const middle_x = width / 2 + camera.shift_x, middle_y = height / 2 + camera.shift_y;
     const cy = Math.cos(camera.yaw), sy = Math.sin(camera.yaw), cp = Math.cos(camera.pitch), sp = Math.sin(camera.pitch);
     const seen = [0, 0, 0];
@@ -123,7 +123,7 @@ const cloud = (() => {
 
   const dotRadius = () => {
     const { count } = points;
-    const base = count < 1500 ? 4 : count < 10000 ? 3 : count < 60000 ? 2 : 1.3;
+    const base = count < 200 ? 5.5 : count < 1500 ? 4 : count < 10000 ? 3 : count < 60000 ? 2 : 1.3;
     return base * Math.min(2, Math.sqrt(camera.zoom));
   };
 
@@ -149,7 +149,7 @@ const cloud = (() => {
       ...points, ratio, radius: dotRadius() * ratio, order: drawingOrder(),
       table: Float32Array.from(tints().flat()), background: channels(colour("--panel")),
       shown: (i) => only === null || points.cluster[i] === only,
-      strength: (i) => (three ? opacity * Math.min(1, Math.max(0.3, 0.65 + 0.5 * points.depth[i])) : opacity),
+      strength: (i) => (three ? opacity * Math.min(1, Math.max(0.4, 0.75 + 0.4 * points.depth[i])) : opacity),
     });
   }
 
@@ -191,19 +191,17 @@ const cloud = (() => {
   function drawBox(context, share) {
     const look = lens(), [a, b, c] = points.half;
     const corner = (k) => look(k & 1 ? a : -a, k & 2 ? b : -b, k & 4 ? c : -c).slice(0, 2);
-    context.strokeStyle = colour("--line-strong");
     context.lineWidth = 1;
-    context.globalAlpha = 0.55;
     for (let k = 0; k < 8; k++) {
       for (const bit of [1, 2, 4]) {
         if (k & bit) continue;
+        context.strokeStyle = colour(k === 0 ? "--muted" : "--line");
         context.beginPath();
         context.moveTo(...corner(k));
         context.lineTo(...corner(k | bit));
         context.stroke();
       }
     }
-    context.globalAlpha = 1;
     context.textAlign = "center";
     [1, 2, 4].forEach((bit, k) => {
       const from = corner(0), to = corner(bit);
@@ -220,7 +218,7 @@ const cloud = (() => {
     }
     const counts = new Map();
     for (const group of points.cluster) counts.set(group, (counts.get(group) || 0) + 1);
-    box.replaceChildren(...[...counts].sort((a, b) => b[1] - a[1]).map(([group, count]) => {
+    box.replaceChildren(...[...counts].sort((a, b) => a[0] - b[0]).map(([group, count]) => {
       const swatch = element("i");
       swatch.style.background = groupColour(group);
       const button = element("button", { type: "button", "aria-pressed": String(only === group), title: "Show this group alone" },

@@ -5,7 +5,7 @@ const exporting = (() => {
   function table(rows, separator) {
     const field = (value) => {
       const text = value === null || value === undefined ? "" : String(value);
-      return text.includes(separator) || /["\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+      return text.includes(separator) || /["\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
     };
     return rows.map((row) => row.map(field).join(separator)).join("\n") + "\n";
   }

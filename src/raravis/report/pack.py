@@ -89,13 +89,24 @@ def check(report: Report) -> None:
                 f"the url of a recording must be relative to the page, got {recording.url!r}"
             )
     for event in report.events:
-        for clip in (event.original, *event.neighbours):
-            if not 0 <= clip.recording < count:
-                raise ParameterError(
-                    f"event {event.rank} names recording {clip.recording}, there are {count}"
-                )
+        _check_event(event, count)
     if report.points is not None:
         _check_points(report.points, count)
+
+
+def _check_event(event: ReportEvent, recordings: int) -> None:
+    clips = [clip for clip in (event.original, event.reconstructed, *event.neighbours) if clip]
+    for recording in (event.recording, *(clip.recording for clip in clips)):
+        if not 0 <= recording < recordings:
+            raise ParameterError(
+                f"event {event.rank} names recording {recording}, there are {recordings}"
+            )
+    for picture in (event.error, *(clip.picture for clip in clips)):
+        if picture is not None and np.shape(picture.db)[:1] != np.shape(picture.band_hz):
+            raise ParameterError(
+                f"a picture of event {event.rank} needs one band_hz for each of its bands, got "
+                f"{np.shape(picture.db)} levels and {np.shape(picture.band_hz)} frequencies"
+            )
 
 
 def _check_points(points: Points, recordings: int) -> None:
@@ -231,8 +242,10 @@ class _Budget:
             return None
         db, step = shrink_frames(np.asarray(picture.db, dtype=np.float64), frames)
         text = self._take(to_png(to_levels(db, *low_high, LEVELS)))
-        self.pictures_left_out += text is None
-        return text and {
+        if text is None:
+            self.pictures_left_out += 1
+            return None
+        return {
             "png": text,
             "levels": LEVELS,
             "low_db": low_high[0],
@@ -240,7 +253,7 @@ class _Budget:
             "from_s": _seconds(picture.from_s),
             "to_s": _seconds(picture.from_s + db.shape[1] * step * picture.frame_s),
             "bands": self._bands(picture.band_hz),
-        }  # type: ignore[return-value]
+        }
 
     def _take(self, data: bytes) -> str | None:
         size = (len(data) + 2) // 3 * 4

@@ -93,8 +93,8 @@ const timeline = (() => {
   }
 
   function drawScoreAxis(context, scale, yOf) {
-    const { low, high, level } = state.scorer;
-    const values = scale.bent ? decades(level, high) : ticks(Math.min(0, low), Math.max(high, level || 0), 4);
+    const { high, level } = state.scorer;
+    const values = scale.bent ? decades(level, high) : ticks(scale.from, scale.to, 4);
     context.textAlign = "right";
     context.textBaseline = "middle";
     let lastY = Infinity;
@@ -136,7 +136,7 @@ const timeline = (() => {
   // outline, where they are crowded the mean stands darker within.
   function drawScores(context, yOf) {
     const { high, mean, count, crowded } = columns();
-    const floor = yOf(0), alarm = yOf(state.scorer.level ?? Infinity);
+    const floor = HEIGHT - BOTTOM, alarm = yOf(state.scorer.level ?? Infinity);
     const bar = (x, from, to, quiet, rare) => {
       const top = Math.min(from, to), bottom = Math.max(from, to);
       context.fillStyle = quiet;
@@ -326,7 +326,7 @@ const timeline = (() => {
     report.scorers.forEach((packed, k) => {
       const button = element("button", { type: "button", "aria-pressed": String(k === 0) }, packed.name);
       button.addEventListener("click", () => {
-        packed.open ??= openScorer(packed);
+        if (!packed.open) packed.open = openScorer(packed);
         state.scorer = packed.open;
         for (const other of box.children) other.setAttribute("aria-pressed", String(other === button));
         tell("scorer", state.scorer);

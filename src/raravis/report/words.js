@@ -58,7 +58,8 @@ function strength(score) {
   if (score === null) return "no score";
   if (!(level > 0) || !(score > 0)) return `score ${number(score)}`;
   const times = score / level;
-  const beside = times >= 1.05 ? `, ${number(times, 2)} times the alarm level` : ", at the alarm level";
+  const beside = times >= 1.05 ? `, ${number(times, 2)} times the alarm level`
+    : times >= 1 ? ", just above the alarm level" : ", below the alarm level";
   return `score ${number(score)}${beside}`;
 }
 
