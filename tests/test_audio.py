@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,6 +101,18 @@ def test_mp3_of_few_bits_is_cut_sample_for_sample(tmp_path, kilobits):
     for start in rng.integers(0, 18 * 22050, size=20):
         stretch = source.read(0, start / 22050, (start + 3000) / 22050)
         np.testing.assert_allclose(stretch, whole[start : start + 3000], atol=1e-6)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_is_cut_sample_for_sample_to_its_end(tmp_path, subtype):
+    # libsndfile's own seek misses in the last page, and now and then from an open file.
+    samples = 0.1 * np.random.default_rng(0).normal(size=RATE * 30)
+    soundfile.write(tmp_path / "a.ogg", samples, RATE, format="OGG", subtype=subtype)
+    whole, _ = soundfile.read(tmp_path / "a.ogg", dtype="float32")
+    source = AudioSource(tmp_path, window_s=0.1)
+    for start in [*np.random.default_rng(1).integers(0, len(whole) - 800, 15), len(whole) - 800]:
+        stretch = source.read(0, start / RATE, (start + 800) / RATE)
+        np.testing.assert_allclose(stretch, whole[start : start + 800], atol=1e-6)
 
 
 def test_decoders_keep_quiet(tmp_path, capfd):
@@ -203,13 +216,21 @@ def test_a_window_is_the_stretch_between_its_times(tmp_path):
         source[len(source)]
 
 
+def silence(path: Path, seconds: int, rate_hz: int) -> None:
+    """A long 16-bit WAV of zeros that takes next to no space on disk."""
+    soundfile.write(path, np.zeros(1), rate_hz, "PCM_16")
+    size = seconds * rate_hz * 2
+    with path.open("r+b") as file:
+        for at, value in ((4, size + 36), (40, size)):
+            file.seek(at)
+            file.write(struct.pack("<I", value))
+        file.truncate(44 + size)
+
+
 def test_windows_do_not_drift_in_six_hours(tmp_path):
     # 22050 / 64 is no whole number: a rounded hop would lose 5 windows in 6 hours.
-    rate, hop_s = 22050, 1 / 64
-    seconds = 6 * 3600
-    with soundfile.SoundFile(tmp_path / "long.wav", "w", rate, 1, "PCM_U8") as file:
-        for _ in range(seconds // 600):
-            file.write(np.zeros(rate * 600, dtype=np.int16))
+    rate, hop_s, seconds = 22050, 1 / 64, 6 * 3600
+    silence(tmp_path / "long.wav", seconds, rate)
     source = AudioSource(tmp_path, window_s=hop_s, hop_s=hop_s)
     starts = source.windows.start_s
     assert len(starts) == seconds * 64
