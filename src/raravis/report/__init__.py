@@ -6,8 +6,9 @@ works from a memory stick in the field as well as from a server.
     contents.py   what a report is made of: dataclasses of arrays and bytes
     pack.py       the same, packed for the page and kept under 15 MB
     page.py       template + style + scripts + data -> one file, written whole or not at all
-    page.html     the frame; page.css the looks
-    *.js          a room of the page each: plain scripts, joined in the order of `page.SCRIPTS`
+    page.html     the frame; page.css the looks, every colour named at its top
+    *.js          plain scripts, joined in the order of `page.SCRIPTS`: first what all rooms use
+                  (data, words, axes, player, spectrogram), then a file for each room
 
 To add a room to the page, add its element to page.html and its script to `page.SCRIPTS`.
 """

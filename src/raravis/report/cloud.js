@@ -247,7 +247,7 @@ const cloud = (() => {
   function wordsOn(i) {
     const recording = report.recordings[points.recording[i]];
     const lines = [moment(recording, points.start_s[i]), `score ${number(points.score[i])}, group ${points.cluster[i] + 1}`,
-      `${baseName(recording.name)} at ${elapsed(points.start_s[i])}, for ${elapsed(points.end_s[i] - points.start_s[i])}`];
+      `${baseName(recording.name)}${recording.began === null ? "" : ` at ${elapsed(points.start_s[i])}`}, for ${elapsed(points.end_s[i] - points.start_s[i])}`];
     const event = eventAt(i);
     if (event) lines.push(`part of event ${event.rank}`);
     return lines;

@@ -16,14 +16,13 @@ const events = (() => {
   }
 
   function head(event, recording) {
-    const when = timeAt(recording, event.start_s) === null
-      ? [`${elapsed(event.start_s)} into the recording`, ""]
-      : [clockOf(timeAt(recording, event.start_s)), dateOf(timeAt(recording, event.start_s))];
+    const time = timeAt(recording, event.start_s), clocked = time !== null;
+    const when = clocked ? [clockOf(time), dateOf(time)] : [elapsed(event.start_s), "into the recording"];
     return element("header", {},
       element("span", { class: "rank", title: "rank" }, String(event.rank)),
       element("div", { class: "title" },
-        element("h3", { id: `event-${event.rank}` }, when[0], when[1] ? element("small", {}, when[1]) : null),
-        element("p", { class: "where" }, `${recording.name}${when[1] ? ` at ${elapsed(event.start_s)}` : ""}, for ${elapsed(event.end_s - event.start_s)}`),
+        element("h3", { id: `event-${event.rank}` }, when[0], element("small", {}, when[1])),
+        element("p", { class: "where" }, `${recording.name}${clocked ? ` at ${elapsed(event.start_s)}` : ""}, for ${elapsed(event.end_s - event.start_s)}`),
         element("p", { class: "strength" }, element("b", {}, strength(event.score)), ` · ${rarity(event.p_value)}`)),
       element("div", { class: "verdict", role: "group", "aria-label": "Your mark" },
         verdict(event, "kept", "★", "Keep (f)"), verdict(event, "dismissed", "✕", "Dismiss (x)")));

@@ -242,7 +242,8 @@ const timeline = (() => {
     const r = recordingAt(s), recording = recordings[r], at = s - recording.offset_s;
     const i = windowAt(s), event = eventNear(x);
     const lines = [moment(recording, at), i < 0 ? "nothing was scored here" : `score ${number(state.scorer.score[i])}`];
-    if (recordings.length > 1 || recording.began !== null) lines.push(`${baseName(recording.name)} at ${elapsed(at)}`);
+    if (recording.began !== null) lines.push(`${baseName(recording.name)} at ${elapsed(at)}`);
+    else if (recordings.length > 1) lines.push(baseName(recording.name));
     if (event) lines.push(`event ${event.rank}`);
     return lines;
   }
