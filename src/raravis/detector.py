@@ -40,7 +40,12 @@ Paths = str | Path | Sequence[str | Path]
 FORMAT = 1  # of model.toml; raised when what is written could not be read by an older raravis
 
 # What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
-BESIDE = ("reconstruction", "knn", "mahalanobis", "loudness")
+BESIDE: dict[str, Options] = {
+    "reconstruction": {"name": "reconstruction"},
+    "knn": {"name": "knn"},
+    "mahalanobis": {"name": "mahalanobis"},
+    "loudness": {"name": "term", "term": "loudness"},
+}
 
 
 class Detector:
@@ -102,7 +107,7 @@ class Detector:
     def _build(self) -> None:
         config = self.config
         closed_form = self.main_layer == "segments"
-        main = {config["scorer"]["name"]: _options(config["scorer"])}
+        main = {self.scorer: config["scorer"]}
         self.listener = Listener(
             LogMel(**config["features"]),
             Segmenter(**config["segments"]) if closed_form else None,
@@ -113,10 +118,9 @@ class Detector:
             self.layers["segments"] = SegmentLayer(config["model"], main, config["threshold"])
         network = config["explainer"] if closed_form else config["model"]
         if network != "none":
-            beside = {name: _options(_complete(scorers, {"name": name}, name)) for name in BESIDE}
             self.layers["windows"] = WindowLayer(
                 network,
-                beside if closed_form else beside | main,
+                BESIDE if closed_form else BESIDE | main,
                 config["threshold"],
                 self.listener.clip_shape,
                 config["training"],

@@ -35,16 +35,16 @@ Options = dict[str, Any]
 
 
 def make_judges(chosen: dict[str, Options], threshold: Options) -> dict[str, Judge]:
-    """One judge for each scorer, all with the same kind of threshold."""
+    """A judge for each scorer, all with the same kind of threshold; tables give their names."""
     return {
-        name: Judge(scorers.create(name, **options), _make_threshold(threshold))
-        for name, options in chosen.items()
+        label: Judge(_create(scorers, scorer), _create(thresholds, threshold))
+        for label, scorer in chosen.items()
     }
 
 
-def _make_threshold(options: Options) -> thresholds.Threshold:
-    others = {k: v for k, v in options.items() if k != "name"}
-    return thresholds.create(options["name"], **others)
+def _create(registry: Any, member: Options) -> Any:
+    """What a table names, with the table's other entries as options."""
+    return registry.create(member["name"], **{k: v for k, v in member.items() if k != "name"})
 
 
 def _prefixed(prefix: str, state: State) -> State:
@@ -64,15 +64,14 @@ class SegmentLayer:
     """Sound events, described in closed form.
 
     model      name and options of a closed-form model of excerpts.
-    chosen     scorers by name, with their options.
+    chosen     label -> name and options of a scorer.
     threshold  name and options.
     """
 
     name = "segments"
 
     def __init__(self, model: Options, chosen: dict[str, Options], threshold: Options) -> None:
-        others = {k: v for k, v in model.items() if k != "name"}
-        self.model = models.create(model["name"], **others)
+        self.model = _create(models, model)
         self.judges = make_judges(chosen, threshold)
 
     def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
@@ -136,11 +135,10 @@ class WindowLayer:
         training: Options,
         seed: int,
     ) -> None:
-        others = {k: v for k, v in model.items() if k != "name"}
         self.shape = shape
         with torch.random.fork_rng(devices=[]):  # the first weights follow the seed alone
             torch.manual_seed(seed)
-            self.network = models.create(model["name"], shape=(1, *shape), **others)
+            self.network = _create(models, {**model, "shape": (1, *shape)})
         if not isinstance(self.network, Network):
             raise ParameterError(
                 f"fixed windows need a network, and {model['name']!r} is none: try conv-ae"
