@@ -34,15 +34,17 @@ class ConvBlock(nn.Sequential):
 
 
 class UpBlock(nn.Sequential):
-    """Enlarges to exactly `size`, then a ConvBlock: (B, inputs, h, w) -> (B, outputs, *size).
+    """A ConvBlock, then enlarged to exactly `size`: (B, inputs, h, w) -> (B, outputs, *size).
 
-    The way back of a ConvBlock with a stride. Repeating the nearest value and convolving leaves
-    no checkerboard, unlike a transposed convolution, and reaches odd sizes without cropping.
-    Source: Odena et al. 2016, doi:10.23915/distill.00003.
+    The way back of a ConvBlock with a stride. Repeating the nearest value before the next
+    convolution leaves no checkerboard, unlike a transposed convolution, and reaches odd sizes
+    without cropping. Convolving before enlarging, not after, costs a quarter.
+
+    Source: Odena et al. 2016, doi:10.23915/distill.00003; the order is ours.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int]) -> None:
-        super().__init__(nn.Upsample(size, mode="nearest"), ConvBlock(inputs, outputs))
+        super().__init__(ConvBlock(inputs, outputs), nn.Upsample(size, mode="nearest"))
 
 
 @contextmanager

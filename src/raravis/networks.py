@@ -96,15 +96,17 @@ class Hardware:
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """True where bfloat16 products are a machine instruction; emulated ones are slower.
+    """True where bfloat16 products are a machine instruction; emulated ones are many times slower.
 
-    On a CPU that is AMX or AVX512-BF16.
+    On a CPU that is AMX or AVX512-BF16, used through oneDNN.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":  # as where it is told to hold back
+        return False
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def named_shape(shape: Sequence[int]) -> str:

@@ -148,7 +148,7 @@ class Training:
                     progress("training", step := step + 1, total)
                 lost = float(torch.stack(losses).mean())
                 held = self._mean_loss(network, hardware, windows, held_back)
-            self._check_finite(lost, held, windows, learned)
+            self._check_finite(lost, held, windows)
             run.add(lost, held if len(held_back) else lost, time.perf_counter() - began)
             if checkpoint is not None:
                 run.save(checkpoint)
@@ -184,9 +184,7 @@ class Training:
                 losses.append(len(part) * float(network.loss(hardware.batch(windows[part]))))
         return sum(losses) / max(len(rows), 1)
 
-    def _check_finite(
-        self, lost: float, held: float, windows: FloatArray, learned: IntArray
-    ) -> None:
+    def _check_finite(self, lost: float, held: float, windows: FloatArray) -> None:
         if math.isfinite(lost) and math.isfinite(held):
             return
         for row in range(len(windows)):
@@ -249,9 +247,7 @@ class _Run:
             saved = torch.load(path, map_location="cpu", weights_only=True)
             settings = saved["settings"]
         except (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} is no checkpoint that can be read ({error}): delete it to start over"
-            ) from error
+            raise RunError(f"{path} is no whole checkpoint: delete it to start over") from error
         if settings != self.settings:
             raise RunError(
                 f"{path} belongs to a training with {_differences(settings, self.settings)}: "
@@ -261,8 +257,7 @@ class _Run:
             self.network.load_state_dict(saved["network"])
         except RuntimeError as error:
             raise RunError(
-                f"{path} belongs to another network: build the same one, or delete it to start "
-                f"over ({error})"
+                f"{path} belongs to another network: build the same one, or delete it to start over"
             ) from error
         self.optimiser.load_state_dict(saved["optimiser"])
         self.best_weights = saved["best_weights"]
@@ -281,7 +276,7 @@ class Inference:
     """A trained network made ready to run fast: windows in, numpy out.
 
     Batch normalisations are folded into the convolutions and, where the hardware multiplies
-    bfloat16, the weights are rounded to it once; the error of a score is then about 4e-4 of it.
+    bfloat16, the weights are rounded to it once; a score then errs by about 3e-4 of itself.
     The network given is not changed and can be trained on. Memory does not grow with the number
     of windows; the same windows give the same numbers.
 
