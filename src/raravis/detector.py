@@ -80,6 +80,8 @@ class Detector:
         model, explainer = _named(model, "sound-events"), _named(explainer, "conv-ae")
         closed_form = issubclass(models.get(model["name"]), ClosedForm)  # type: ignore[arg-type]
         usual = "rarity" if closed_form else "ensemble"
+        features = complete(LogMel, features or {}, "features")
+        segments = {**(segments or {}), "frames_per_s": features["frames_per_s"]}
         explained = closed_form and explainer["name"] != "none"
         self.config: Options = {
             "model": _complete(models, model, "model"),
@@ -87,8 +89,8 @@ class Detector:
             "explainer": _complete(models, explainer, "explainer") if explained else "none",
             "threshold": _complete(thresholds, _named(threshold, "rate"), "threshold"),
             "source": complete(AudioSource, source or {}, "source"),
-            "features": complete(LogMel, features or {}, "features"),
-            "segments": complete(Segmenter, segments or {}, "segments"),
+            "features": features,
+            "segments": complete(Segmenter, segments, "segments"),
             "training": complete(Training, {"seed": seed, **(training or {})}, "training"),
             "learn": complete(_learn, learn or {}, "learn"),
             "seed": seed,

@@ -150,8 +150,7 @@ class Explainer:
     def _reasons(
         self, event: Event, original: report.Clip, near: list[tuple[int, float]]
     ) -> list[str]:
-        kind = "sound events" if self.detector.main_layer == "segments" else "windows"
-        reasons = [f"About {_one_in(event.p_value)} ordinary {kind} would score as high."]
+        reasons = []
         if original.picture is not None:
             low, high = _main_band(original.picture)
             reasons.append(f"Most of what stands out lies between {_hz(low)} and {_hz(high)}.")
@@ -209,6 +208,8 @@ class Explainer:
         lines = []
         for index in range(len(self.recordings)):
             rows = windows.recording == index
+            if scorer == self.detector.scorer and self.detector.main_layer == "segments":
+                rows &= scores >= 0  # below 0 no sound event was heard
             lines.append(report.Timeline(windows.start_s[rows], windows.end_s[rows], scores[rows]))
         return lines
 
@@ -255,7 +256,7 @@ class Explainer:
             where = self._moment(self.grid, int(np.nanargmax(errors)))
             summary += [
                 ("Largest reconstruction error", f"{np.nanmax(errors):.3g} ({where})"),
-                ("Mean reconstruction error", f"{np.nanmean(errors):.3g}"),
+                ("Mean reconstruction error", f"{np.nanmean(errors):.3g} (1 is the usual spread)"),
             ]
         summary.append(("Alarm from score", f"{self.judge.level:.3g} ({self.detector.scorer})"))
         skipped = len(self.store.skipped())
@@ -287,10 +288,6 @@ def _main_band(picture: report.Picture) -> tuple[float, float]:
 
 def _hz(value: float) -> str:
     return f"{value / 1000:.1f} kHz" if value >= 1000 else f"{value:.0f} Hz"
-
-
-def _one_in(p_value: float) -> str:
-    return f"1 in {round(1 / max(p_value, 1e-9)):,}" if p_value < 0.5 else "every second of the"
 
 
 def _duration(hours: float) -> str:

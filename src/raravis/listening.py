@@ -14,10 +14,11 @@ import numpy as np
 
 from raravis.errors import NothingToRead, RecordingError
 from raravis.features import LogMel
+from raravis.normalising import background_db
 from raravis.progress import Progress, silent
 from raravis.segments import Excerpt, Segmenter
 from raravis.sources import Block, Source
-from raravis.windows import BoolArray, FloatArray, Skipped, Windows
+from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
 
 BLOCK_S = 300.0
 Item = TypeVar("Item")
@@ -80,20 +81,21 @@ class Listener:
         excerpts = self.segmenter.cut(power, start_frame / per_s) if self.segmenter else []
         middles = np.array([(e.start_s + e.end_s) / 2 for e in excerpts])
         owned = (middles >= block.start_s) & (middles < block.end_s)
-        return Heard(block, excerpts, owned, windows, self._clips(power, start_frame, windows))
+        starts = np.round(windows.start_s * per_s).astype(int) - start_frame
+        return Heard(block, excerpts, owned, windows, self.clips(power, starts))
 
-    def _clips(self, power: FloatArray, start_frame: int, windows: Windows) -> FloatArray:
+    def clips(self, power: FloatArray, starts: IntArray) -> FloatArray:
+        """Clips (N, F, T) in dB that start at frames `starts` of mel power (F, frames), without
+        background or loudness where the features say so. What is too short is padded."""
         bands, frames = self.clip_shape
-        if not len(windows):
+        if not len(starts):
             return np.zeros((0, bands, frames), dtype=np.float32)
         decibels = self.features.log(power)
-        missing = frames - decibels.shape[1]
-        if missing > 0:
-            decibels = np.pad(decibels, ((0, 0), (0, missing)), mode="edge")
-        at = np.round(windows.start_s * self.features.frames_per_s).astype(int) - start_frame
-        at = np.clip(at, 0, decibels.shape[1] - frames)
-        views = np.lib.stride_tricks.sliding_window_view(decibels, frames, axis=1)  # (F, ., T)
-        return np.ascontiguousarray(views[:, at].transpose(1, 0, 2))  # (N, F, T)
+        if self.features.background:
+            decibels -= background_db(decibels, self.features.frames_per_s)
+        missing = max(0, frames - decibels.shape[1])
+        decibels = np.pad(decibels, ((0, 0), (0, missing)), mode="edge")
+        return self.features.cut(decibels, np.clip(starts, 0, decibels.shape[1] - frames), frames)
 
 
 @dataclass(frozen=True)

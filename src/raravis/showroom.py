@@ -21,6 +21,8 @@ from raravis.report import Clip, Picture
 from raravis.sources.audio import AudioSource
 from raravis.windows import FloatArray, Recording
 
+MARGIN_S = 0.2  # read before and after a stretch, so that the frames at its ends are whole
+
 
 class Showroom:
     """Makes clips of a run's recordings.
@@ -39,9 +41,10 @@ class Showroom:
     def clip(self, recording: int, from_s: float, to_s: float, score: float) -> Clip:
         """A stretch as it was recorded; without picture and sound where it cannot be read."""
         samples = self._samples(recording, from_s, to_s)
-        if samples is None:
+        db = self._decibels(recording, from_s, to_s)
+        if samples is None or db is None:
             return Clip(recording, from_s, to_s, score)
-        picture = self._picture(self._decibels(samples, to_s - from_s), from_s)
+        picture = self._picture(db, from_s)
         return Clip(recording, from_s, to_s, score, picture, self._sound(samples, _gain(samples)))
 
     def expected(self, original: Clip) -> tuple[Clip, Picture] | None:
@@ -74,10 +77,15 @@ class Showroom:
         except RecordingError:
             return None  # the report shows the event without picture and sound
 
-    def _decibels(self, samples: FloatArray, length_s: float) -> FloatArray:
+    def _decibels(self, recording: int, from_s: float, to_s: float) -> FloatArray | None:
+        """Log-mel (F, T) of a stretch, its first and last frames as whole as the others."""
+        lead_s = min(MARGIN_S, from_s)
+        samples = self._samples(recording, from_s - lead_s, to_s + MARGIN_S)
+        if samples is None:
+            return None
         features = self.listener.features
-        frames = max(1, features.frames(length_s))
-        return features.log(features.power(samples, self.rate_hz, 0, 0, frames))
+        frames, first = max(1, features.frames(to_s - from_s)), -round(lead_s * self.rate_hz)
+        return features.log(features.power(samples, self.rate_hz, first, 0, frames))
 
     def _picture(self, db: FloatArray, from_s: float) -> Picture:
         features = self.listener.features
@@ -87,16 +95,16 @@ class Showroom:
         return to_ogg(samples * gain, self.rate_hz)
 
     def _reconstruct(self, network: WindowLayer, db: FloatArray) -> FloatArray:
-        """A spectrogram (F, T) of any length, window by window; the last is drawn back to the
-        end."""
-        frames = network.shape[1]
-        missing = max(0, frames - db.shape[1])
-        padded = np.pad(db, ((0, 0), (0, missing)), mode="edge")
-        starts = [*range(0, padded.shape[1] - frames, frames), padded.shape[1] - frames]
-        clips = np.stack([padded[:, at : at + frames] for at in starts])  # (N, F, T)
+        """What the network expected instead of a spectrogram (F, T) of any length, window by
+        window; the last is drawn back to the end."""
+        frames = self.listener.clip_shape[1]
+        padded = np.pad(db, ((0, 0), (0, max(0, frames - db.shape[1]))), mode="edge")
+        starts = np.array([*range(0, padded.shape[1] - frames, frames), padded.shape[1] - frames])
+        clips = self.listener.clips(10 ** (padded / 10), starts)  # (N, F, T)
         expected = np.empty_like(padded)
-        for at, clip in zip(starts, network.reconstruct(clips), strict=True):
-            expected[:, at : at + frames] = clip
+        for at, seen, clip in zip(starts, clips, network.reconstruct(clips), strict=True):
+            span = slice(at, at + frames)
+            expected[:, span] = padded[:, span] + clip - seen  # with what was taken off before
         return expected[:, : db.shape[1]]
 
 
