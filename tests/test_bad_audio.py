@@ -113,11 +113,17 @@ def test_what_may_not_be_read_is_skipped(folder):
     soundfile.write(folder / "secret.wav", NOISE, RATE)
     (folder / "secret.wav").chmod(0)
     (folder / "closed").mkdir(mode=0)
+    (folder / "listed").mkdir()
+    soundfile.write(folder / "listed" / "a.wav", NOISE, RATE)
+    (folder / "listed").chmod(0o400)
     reasons = [s.reason for s in AudioSource(folder).skipped]
     assert reasons == [
         "cannot be looked into (Permission denied)",
         "cannot be opened (Permission denied)",
+        "cannot be opened (Permission denied)",
     ]
+    with pytest.raises(NothingToRead, match=r"a.wav: cannot be opened \(Permission denied\)"):
+        AudioSource(folder / "listed" / "a.wav")
 
 
 # --------------------------------------------------------------------------- headers that lie

@@ -43,7 +43,7 @@ LOUDEST = 1e12
 """Beyond this a float sample is damage, and its power would leave the range of float32."""
 
 _VALUES_AT_ONCE = 2**22
-_FRAMES_PER_BYTE = 4096
+_FRAMES_PER_BYTE = 2**16
 """More than any coder reaches on silence: a header that promises more lies."""
 _MP3_LEAD = 32 * 1152
 """A frame of MP3 borrows bits from many before it: after so many samples a seek has its own."""
@@ -62,7 +62,7 @@ _LOOKS_LIKE = {
     b"\x1f\x8b": "a gzip archive",
     b"<!DO": "a web page",
     b"<htm": "a web page",
-    b"vers": "a Git LFS pointer",
+    b"version https://": "a pointer of Git LFS",
 }
 
 
@@ -98,7 +98,6 @@ def inspect(path: str | Path) -> AudioFile:
 
     Raises RecordingError where there is no sound in it, with what it is instead.
     """
-    _refuse_what_is_no_file(Path(path))
     with _opened(str(path)) as sound:
         promised = int(sound.frames)
         _refuse_lies(sound, str(path), promised)
@@ -130,7 +129,6 @@ class AudioReader:
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        _refuse_what_is_no_file(Path(self.file.path))
         self._sound = self._closing.enter_context(_opened(self.file.path))
         return self
 
@@ -242,6 +240,7 @@ class AudioReader:
 def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     """The file, open; errors of opening it say why in words."""
     try:
+        _refuse_what_is_no_file(Path(path))
         with Path(path).open("rb") as raw:
             beginning = raw.read(16)
         with _muted(not beginning.startswith(_QUIET)):

@@ -35,11 +35,12 @@ def find_files(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Fou
     found: dict[Path, str] = {}
     skipped: list[Skipped] = []
     for path in paths:
-        if not path.exists() and not path.is_symlink():
+        if not _is_there(path):
             raise DataError(f"{path} does not exist: name a recording, or a folder of them")
-        below = _files_below(path, suffixes, skipped) if path.is_dir() else [path]
+        is_folder = _is_folder(path)
+        below = _files_below(path, suffixes, skipped) if is_folder else [path]
         for file in below:
-            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            name = file.relative_to(path).as_posix() if is_folder else file.name
             found.setdefault(file.absolute(), name)
     names = _made_unique(list(found.values()), list(found))
     return [Found(name, path) for name, path in zip(names, found, strict=True)], skipped
@@ -61,8 +62,23 @@ def _files_below(folder: Path, suffixes: Sequence[str], skipped: list[Skipped]) 
             continue
         visible = [entry for entry in entries if not entry.name.startswith(".")]
         matching = {entry for entry in visible if entry.name.lower().endswith(tuple(suffixes))}
-        waiting += [e for e in reversed(visible) if e.is_dir() and e not in matching]
+        waiting += [e for e in reversed(visible) if e not in matching and _is_folder(e)]
         yield from (entry for entry in visible if entry in matching)
+
+
+def _is_there(path: Path) -> bool:
+    """True unless it certainly is not; a broken link is there, as whoever opens it will say."""
+    try:
+        return path.is_symlink() or path.exists()
+    except PermissionError:
+        return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return False
 
 
 def _made_unique(names: list[str], paths: list[Path]) -> list[str]:
