@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from raravis.benchmarks import training as benchmark
 from raravis.blocks import seeded
 from raravis.errors import DataError, ParameterError, RunError
 from raravis.models.autoencoder import ConvAutoencoder
@@ -324,3 +325,11 @@ def test_training_in_bfloat16_ends_near_training_in_float32() -> None:
         for precision in ("float32", "bfloat16")
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+
+
+def test_the_benchmark_compares_the_same_network_with_itself() -> None:
+    rows = {row["what"]: row for row in benchmark.run(shape=SHAPE, rounds=1)}
+    assert rows["training, bare float32 loop"]["ratio"] == 1
+    assert rows["inference, eager float32"]["ratio"] == 1
+    assert sum("windows_per_cpu_s" in row for row in rows.values()) == 6
+    assert rows["inference, ours: relative error of a score, mean"]["error"] < 2e-3
