@@ -124,6 +124,8 @@ def test_what_may_not_be_read_is_skipped(folder):
     ]
     with pytest.raises(NothingToRead, match=r"a.wav: cannot be opened \(Permission denied\)"):
         AudioSource(folder / "listed" / "a.wav")
+    for name in ("closed", "listed"):
+        (folder / name).chmod(0o700)  # so that the folder can be cleared away
 
 
 # --------------------------------------------------------------------------- headers that lie

@@ -98,13 +98,14 @@ def inspect(path: str | Path) -> AudioFile:
 
     Raises RecordingError where there is no sound in it, with what it is instead.
     """
+    size = _size(str(path))
     with _opened(str(path)) as sound:
         promised = int(sound.frames)
-        _refuse_lies(sound, str(path), promised)
+        _refuse_lies(sound, str(path), promised, size)
         cut = _CUT_SHORT.search(sound.extra_info)
         coding, comment = f"{sound.format} {sound.subtype}", sound.comment
         rate_hz, channels = int(sound.samplerate), int(sound.channels)
-    frames = _readable_frames(str(path), promised)
+    frames = _readable_frames(str(path), min(promised, size * _FRAMES_PER_BYTE))
     if frames == 0:
         raise RecordingError(str(path), f"no sample of it can be decoded ({coding}): it is damaged")
     missing = promised - frames if promised < 2**62 else 0
@@ -239,8 +240,8 @@ class AudioReader:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[soundfile.SoundFile]:
     """The file, open; errors of opening it say why in words."""
+    _size(path)
     try:
-        _refuse_what_is_no_file(Path(path))
         with Path(path).open("rb") as raw:
             beginning = raw.read(16)
         with _muted(not beginning.startswith(_QUIET)):
@@ -254,6 +255,15 @@ def _opened(path: str) -> Iterator[soundfile.SoundFile]:
         yield sound
 
 
+def _size(path: str) -> int:
+    """Bytes on disk; errors as of opening it."""
+    try:
+        _refuse_what_is_no_file(Path(path))
+        return Path(path).stat().st_size
+    except OSError as error:
+        raise RecordingError(path, f"cannot be opened ({error.strerror or error})") from error
+
+
 def _refuse_what_is_no_file(path: Path) -> None:
     if path.is_symlink() and not path.exists():
         raise RecordingError(str(path), f"is a link to {path.readlink()}, which is not there")
@@ -262,9 +272,8 @@ def _refuse_what_is_no_file(path: Path) -> None:
         raise RecordingError(str(path), f"is {kind}, not a recording")
 
 
-def _refuse_lies(sound: soundfile.SoundFile, path: str, promised: int) -> None:
+def _refuse_lies(sound: soundfile.SoundFile, path: str, promised: int, size: int) -> None:
     """Refuses headers that ask for more memory or time than any recording needs."""
-    size = Path(path).stat().st_size
     if sound.channels > MAX_CHANNELS:
         raise RecordingError(
             path,
@@ -286,7 +295,7 @@ def _refuse_lies(sound: soundfile.SoundFile, path: str, promised: int) -> None:
 
 def _readable_frames(path: str, promised: int) -> int:
     """How many of the promised samples can be decoded: all, or up to where the file was cut."""
-    readable, beyond = 0, min(promised, Path(path).stat().st_size * _FRAMES_PER_BYTE)
+    readable, beyond = 0, promised
     if _can_decode(path, beyond - 1):
         return beyond
     while beyond - readable > 1:
