@@ -56,7 +56,7 @@ class Detector:
     scorer     what makes the score; by default "rarity" for sound events, "ensemble" for networks.
     explainer  the network that shows, beside sound events, what was expected instead; "none" for
                none. Where the model is a network, it explains itself.
-    threshold  "rate" (per_hour=20), "quantile" or "tail"; a name, or a table.
+    threshold  "rate" (per_hour=30), "quantile" or "tail"; a name, or a table.
     source, features, segments, training
                options of `AudioSource`, `LogMel`, `Segmenter` and `Training`.
     learn      how much is learned from at most: hours of recording, and a sample of so many

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from raravis.encoded import Encoded
 from raravis.learned import Learned
 from raravis.scorers import Scorer
@@ -19,7 +21,10 @@ class Judge(Learned):
     def fit(self, encoded: Encoded, hours: float) -> Judge:
         """Learns from mostly ordinary windows that stand for `hours` of recording."""
         self.scorer_.fit(encoded)
-        self.threshold_.fit(self.scorer_.ordinary_scores(encoded), hours)
+        scores = self.scorer_.ordinary_scores(encoded)
+        if not len(scores):
+            scores = np.zeros(1)  # nothing happened, so whatever happens later is strange
+        self.threshold_.fit(scores, hours)
         return self
 
     def judge(self, encoded: Encoded) -> tuple[FloatArray, FloatArray]:

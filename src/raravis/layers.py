@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from raravis import models, scorers, thresholds
+from raravis.blocks import seeded
 from raravis.encoded import Encoded
 from raravis.errors import ParameterError, RunError
 from raravis.features import Standardise
@@ -136,13 +137,13 @@ class WindowLayer:
         seed: int,
     ) -> None:
         self.shape = shape
-        with torch.random.fork_rng(devices=[]):  # the first weights follow the seed alone
-            torch.manual_seed(seed)
-            self.network = _create(models, {**model, "shape": (1, *shape)})
-        if not isinstance(self.network, Network):
+        network = models.get(model["name"])
+        if not (isinstance(network, type) and issubclass(network, Network)):
             raise ParameterError(
-                f"fixed windows need a network, and {model['name']!r} is none: try conv-ae"
+                f"fixed windows need a network, and {model['name']} is none: try conv-ae"
             )
+        with seeded(seed):  # the first weights follow the seed alone
+            self.network: Network = _create(models, {**model, "shape": (1, *shape)})
         check_options(Training, training, "training")
         self.training = Training(**{"seed": seed, **training})
         self.judges = make_judges(chosen, threshold)

@@ -171,7 +171,7 @@ class Rate(Threshold):
               are as many or fewer.
     """
 
-    def __init__(self, per_hour: float = 20.0) -> None:
+    def __init__(self, per_hour: float = 30.0) -> None:
         if not per_hour > 0:
             raise ParameterError(f"per_hour must be positive, got {per_hour}")
         self.per_hour = per_hour

@@ -2,4 +2,94 @@
 
 from __future__ import annotations
 
-VERBS = ()
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from raravis.cli import console
+from raravis.cli.working import Json
+from raravis.errors import DataError, ParameterError
+
+Rows = list[dict[str, Any]]
+
+
+def _soundscapes(data: Path | None) -> Rows:
+    from raravis.benchmarks import soundscapes
+    from raravis.detector import Detector
+
+    if data is None or not (data / "audio").is_dir():
+        raise DataError(
+            "the soundscapes are made from ESC-10 and field recordings: give their folder, with "
+            f"audio/esc10 and audio/field_24h in it, by --data; got {data}"
+        )
+
+    def find(path: Path, seed: int) -> Any:
+        return Detector(explainer="none", seed=seed).fit(path).score(path)
+
+    with console.showing_progress() as progress:
+        return soundscapes.run(data, find, progress=progress)
+
+
+def _speed(data: Path | None) -> Rows:
+    from raravis.benchmarks import speed
+
+    return [*speed.run(), *speed.start_up()]
+
+
+def _memory(data: Path | None) -> Rows:
+    from raravis.benchmarks import speed
+
+    return speed.memory()
+
+
+def _training(data: Path | None) -> Rows:
+    from raravis.benchmarks import training
+
+    return training.run()
+
+
+def _store(data: Path | None) -> Rows:
+    from raravis.benchmarks import store
+
+    return store.run()
+
+
+def _bank(data: Path | None) -> Rows:
+    from raravis.benchmarks import soundscapes
+
+    return soundscapes.bank_curve()
+
+
+BENCHMARKS: dict[str, tuple[str, Callable[[Path | None], Rows]]] = {
+    "soundscapes": ("how much is found, beside chance, loudness, PCA and kNN", _soundscapes),
+    "speed": ("reading, mel, network and scores, beside librosa and bare parts", _speed),
+    "memory": ("resident memory of detect on one and six hours", _memory),
+    "training": ("the training loop and inference, beside bare float32 loops", _training),
+    "store": ("a million windows: ingest, neighbours, ranking", _store),
+    "bank": ("cost of judging rarity from one hour to a thousand", _bank),
+}
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))],
+    data: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure raravis itself, always beside a baseline.
+
+    Example: raravis bench soundscapes --data data/
+    """
+    if name not in BENCHMARKS:
+        known = "; ".join(f"{known} ({what})" for known, (what, _) in BENCHMARKS.items())
+        raise ParameterError(f"unknown benchmark {name!r}: choose one of {known}")
+    rows = BENCHMARKS[name][1](data)
+    if as_json:
+        console.print_json(rows)
+        return
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    console.print_table(columns, [[row.get(key) for key in columns] for row in rows])
+
+
+VERBS = (bench,)
