@@ -114,15 +114,16 @@ def distance(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def knn(bank: Sequence[Sequence[float]], z: Sequence[float], k: int, rescale: bool) -> float:
-    """Mean distance to the k nearest others, over the mean of their own such distances."""
+    """Mean distance to the k nearest others, over the mean of their own such distances.
 
-    def nearest(point: Sequence[float]) -> list[int]:
-        others = [m for m in range(len(bank)) if list(bank[m]) != list(point)]
-        return sorted(others, key=lambda m: distance(bank[m], point))[:k]
+    z itself is nobody's neighbour, even where it is in the bank.
+    """
+    others = [list(m) for m in bank if list(m) != list(z)]
+
+    def nearest(point: Sequence[float]) -> list[list[float]]:
+        return sorted((m for m in others if m != list(point)), key=lambda m: distance(m, point))[:k]
 
     def spacing(point: Sequence[float]) -> float:
-        return sum(distance(bank[m], point) for m in nearest(point)) / k
+        return sum(distance(m, point) for m in nearest(point)) / k
 
-    if not rescale:
-        return spacing(z)
-    return spacing(z) / (sum(spacing(bank[m]) for m in nearest(z)) / k)
+    return spacing(z) / (sum(spacing(m) for m in nearest(z)) / k if rescale else 1)

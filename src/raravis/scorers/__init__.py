@@ -9,7 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Self
 
+import numpy as np
+
 from raravis.encoded import Encoded
+from raravis.errors import DataError, ParameterError
 from raravis.learned import Learned
 from raravis.registry import Registry
 from raravis.windows import FloatArray
@@ -38,6 +41,26 @@ class Scorer(Learned, ABC):
         must leave the window itself out.
         """
         return self.score(encoded)
+
+
+def checked(encoded: Encoded, fewest: int = 0, dim: int | None = None) -> FloatArray:
+    """The embedding, (N, D) float64, finite, of at least `fewest` rows and of the D learned.
+
+    dim  what `fit` saw; 0 where it was not called; None where it is being called.
+
+    Raises ParameterError for another D or before `fit`, DataError for what cannot be used.
+    """
+    z = np.asarray(encoded.embedding, dtype=np.float64)
+    if dim == 0:
+        raise ParameterError("this scorer has learned nothing yet: call fit first")
+    if dim is not None and z.shape[1] != dim:
+        raise ParameterError(f"embeddings must be (N, {dim}) as in fit, got {z.shape}")
+    if len(z) < fewest:
+        raise DataError(f"needs at least {fewest} windows to learn from, got {len(z)}")
+    if not np.isfinite(z).all():
+        bad = int((~np.isfinite(z).all(axis=1)).sum())
+        raise DataError(f"{bad} of {len(z)} embeddings hold NaN or infinite values")
+    return z
 
 
 _registry: Registry[Scorer] = Registry("scorer", __name__)

@@ -9,7 +9,7 @@ import numpy as np
 from raravis import scorers
 from raravis.encoded import Encoded
 from raravis.errors import DataError, ParameterError
-from raravis.scorers import Scorer
+from raravis.scorers import Scorer, checked
 from raravis.windows import BoolArray, FloatArray, IntArray
 
 CHUNK = 1 << 20  # distances held at once: 4 MB as float32
@@ -56,29 +56,33 @@ class KNN(Scorer):
 
     def fit(self, encoded: Encoded) -> Self:
         """Remembers windows, at most `memory`, and how far apart they lie."""
-        z = _checked(encoded, fewest=2)
+        z = checked(encoded, fewest=2)
         rows = np.arange(len(z))
         if len(z) > self.memory:
             draw = np.random.default_rng(self.seed).choice(len(z), self.memory, replace=False)
             rows = np.sort(draw)
         self.mean_ = z[rows].mean(axis=0)  # distances are exact where numbers are small
         self.bank_ = (z[rows] - self.mean_).astype(np.float32)
-        nearest, distance = self._nearest(self.bank_, self._k + 1)
-        others = _without(distance, nearest == np.arange(len(nearest))[:, None])
-        self.spacing_ = others.mean(axis=1)  # (M,)
+        nearest, distance = self._nearest(self.bank_, min(self._k + 2, len(rows)))
+        others = _without(distance, nearest == np.arange(len(nearest))[:, None])  # (M, k + 1)
+        self.spacing_ = others[:, : self._k].mean(axis=1)
+        self.reach_, self.next_ = others[:, self._k - 1], others[:, -1]  # kth and one farther
         self.ordinary_ = float(np.median(self.spacing_)) or 1.0
         return self
 
     def score(self, encoded: Encoded) -> FloatArray:
         """Distance to what is remembered, (N,), in units of the local spacing where rescaled."""
-        z = _checked(encoded, dim=self.bank_.shape[1] if self.is_fitted else 0)
+        z = checked(encoded, dim=self.bank_.shape[1] if self.is_fitted else 0)
         nearest, distance = self._nearest((z - self.mean_).astype(np.float32), self._k + 1)
         itself = np.zeros(distance.shape, dtype=bool)
         itself[:, 0] = distance[:, 0] < ITSELF * self.ordinary_
         d = _without(distance, itself).mean(axis=1)  # (N,)
         if not self.rescale:
             return np.asarray(d)
-        local = _without(self.spacing_[nearest], itself).mean(axis=1)
+        # where it is remembered, its neighbours count their next one in its place
+        counted = itself.any(axis=1, keepdims=True) & (distance <= self.reach_[nearest])
+        swapped = np.where(counted, self.next_[nearest] - distance, 0.0) / self._k
+        local = _without(self.spacing_[nearest] + swapped, itself).mean(axis=1)
         return np.asarray(d / np.maximum(local, SPARSEST * self.ordinary_))
 
     @property
@@ -128,7 +132,7 @@ class Mahalanobis(Scorer):
 
     def fit(self, encoded: Encoded) -> Self:
         """Learns the mean and how the windows spread around it."""
-        z = _checked(encoded, fewest=2)
+        z = checked(encoded, fewest=2)
         dim = z.shape[1]
         covariance = np.cov(z, rowvar=False).reshape(dim, dim)
         sphere = (np.trace(covariance) / dim or 1.0) * np.eye(dim)
@@ -145,26 +149,8 @@ class Mahalanobis(Scorer):
 
     def score(self, encoded: Encoded) -> FloatArray:
         """Distance from the mean, (N,), in standard deviations."""
-        z = _checked(encoded, dim=len(self.mean_) if self.is_fitted else 0)
+        z = checked(encoded, dim=len(self.mean_) if self.is_fitted else 0)
         return np.asarray(np.linalg.norm((z - self.mean_) @ self.whiten_.T, axis=1))
-
-
-def _checked(encoded: Encoded, fewest: int = 0, dim: int | None = None) -> FloatArray:
-    """The embedding (N, D) as float64, of at least `fewest` rows, of the D learned, finite.
-
-    dim  what `fit` saw; 0 where it was not called; None where it is being called.
-    """
-    z = np.asarray(encoded.embedding, dtype=np.float64)
-    if dim == 0:
-        raise ParameterError("this scorer has learned nothing yet: call fit first")
-    if dim is not None and z.shape[1] != dim:
-        raise ParameterError(f"embeddings must be (N, {dim}) as in fit, got {z.shape}")
-    if len(z) < fewest:
-        raise DataError(f"needs at least {fewest} windows to learn from, got {len(z)}")
-    if not np.isfinite(z).all():
-        bad = int((~np.isfinite(z).all(axis=1)).sum())
-        raise DataError(f"{bad} of {len(z)} embeddings hold NaN or infinite values")
-    return z
 
 
 def _smallest(values: FloatArray, k: int) -> IntArray:
