@@ -130,6 +130,11 @@ def test_windows_and_bands_of_other_sizes_work(chorus):
     assert len(table) == 375
 
 
+def test_frequencies_can_be_cropped_by_hertz(chorus):
+    table = Detector(features={"hz": "1000:8000"}, **QUICK).fit(chorus[0]).score(chorus[0])
+    assert np.isfinite(table.score).all()
+
+
 def test_silence_alone_raises_no_alarm(tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(30 * RATE_HZ), RATE_HZ)
     detector = Detector(**QUICK).fit(tmp_path)

@@ -26,6 +26,7 @@ from raravis.features import LogMel
 from raravis.layers import SegmentLayer, WindowLayer, joined
 from raravis.listening import Listener, skip, take_lesson
 from raravis.models import ClosedForm
+from raravis.networks import Network
 from raravis.progress import Progress, silent
 from raravis.segments import Segmenter
 from raravis.sources import Source
@@ -78,7 +79,7 @@ class Detector:
         seed: int = 0,
     ) -> None:
         model, explainer = _named(model, "sound-events"), _named(explainer, "conv-ae")
-        closed_form = issubclass(models.get(model["name"]), ClosedForm)  # type: ignore[arg-type]
+        closed_form = _is_a(ClosedForm, model["name"])
         usual = "rarity" if closed_form else "ensemble"
         features = complete(LogMel, features or {}, "features")
         segments = {**(segments or {}), "frames_per_s": features["frames_per_s"]}
@@ -98,7 +99,8 @@ class Detector:
         self.main_layer = "segments" if closed_form else "windows"
         self.is_fitted = False
         self._events: list[Event] = []
-        self._build()
+        self.network = self.config["explainer"] if closed_form else self.config["model"]
+        _check_network(self.network)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -106,7 +108,8 @@ class Detector:
         complete(cls, config, "the configuration")
         return cls(**config)
 
-    def _build(self) -> None:
+    def _build(self, rate_hz: int) -> None:
+        """Makes what listens and the layers, for recordings of one rate."""
         config = self.config
         closed_form = self.main_layer == "segments"
         main = {self.scorer: config["scorer"]}
@@ -114,14 +117,14 @@ class Detector:
             LogMel(**config["features"]),
             Segmenter(**config["segments"]) if closed_form else None,
             config["source"]["window_s"],
+            rate_hz,
         )
         self.layers: dict[str, SegmentLayer | WindowLayer] = {}
         if closed_form:
             self.layers["segments"] = SegmentLayer(config["model"], main, config["threshold"])
-        network = config["explainer"] if closed_form else config["model"]
-        if network != "none":
+        if self.network != "none":
             self.layers["windows"] = WindowLayer(
-                network,
+                self.network,
                 BESIDE if closed_form else BESIDE | main,
                 config["threshold"],
                 self.listener.clip_shape,
@@ -144,6 +147,7 @@ class Detector:
     def fit(self, paths: Paths | Source, progress: Progress = silent) -> Self:
         """Learns what is ordinary in recordings; needs no labels."""
         source = paths if isinstance(paths, Source) else self.open(paths)
+        self._build(source.rate_hz)
         lesson = take_lesson(
             self.listener,
             source,
@@ -245,8 +249,9 @@ class Detector:
         table = read_model_toml(Path(folder))
         try:
             detector = cls.from_config(table["detector"])
+            detector._build(detector.config["source"]["rate_hz"])
             arrays = load_file(Path(folder) / "model.safetensors")
-        except (OSError, SafetensorError, ParameterError) as error:
+        except (OSError, SafetensorError, ParameterError, KeyError) as error:
             raise RunError(f"the model in {folder} is broken: {error}") from error
         for layer, learned in detector.layers.items():
             start = f"{layer}."
@@ -334,6 +339,19 @@ def _named(member: str | Options, default: str = "") -> Options:
 
 def _options(member: Options) -> Options:
     return {key: value for key, value in member.items() if key != "name"}
+
+
+def _check_network(model: str | Options) -> None:
+    """Raises ParameterError where fixed windows were to be seen by what is no network."""
+    if isinstance(model, dict) and not _is_a(Network, model["name"]):
+        raise ParameterError(
+            f"fixed windows need a network, and {model['name']} is none: try conv-ae"
+        )
+
+
+def _is_a(kind: type, model: str) -> bool:
+    cls = models.get(model)
+    return isinstance(cls, type) and issubclass(cls, kind)
 
 
 def _complete(registry: Any, member: Options, what: str) -> Options:

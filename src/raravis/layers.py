@@ -19,7 +19,7 @@ import torch
 from raravis import models, scorers, thresholds
 from raravis.blocks import seeded
 from raravis.encoded import Encoded
-from raravis.errors import ParameterError, RunError
+from raravis.errors import RunError
 from raravis.features import Standardise
 from raravis.judges import Judge
 from raravis.learned import State
@@ -137,11 +137,6 @@ class WindowLayer:
         seed: int,
     ) -> None:
         self.shape = shape
-        network = models.get(model["name"])
-        if not (isinstance(network, type) and issubclass(network, Network)):
-            raise ParameterError(
-                f"fixed windows need a network, and {model['name']} is none: try conv-ae"
-            )
         with seeded(seed):  # the first weights follow the seed alone
             self.network: Network = _create(models, {**model, "shape": (1, *shape)})
         check_options(Training, training, "training")

@@ -48,23 +48,29 @@ class Listener:
     features   the mel spectrogram and its options.
     segmenter  what decides where a sound event begins and ends; None where nobody asks for them.
     window_s   length of the fixed windows.
+    rate_hz    of all samples that will be heard.
     """
 
-    def __init__(self, features: LogMel, segmenter: Segmenter | None, window_s: float) -> None:
+    def __init__(
+        self, features: LogMel, segmenter: Segmenter | None, window_s: float, rate_hz: int
+    ) -> None:
         self.features = features
         self.segmenter = segmenter
         self.window_s = window_s
+        self.band_hz = features.band_hz(rate_hz)  # (F,)
 
     @property
     def clip_shape(self) -> tuple[int, int]:
         """(F, T): mel bands and frames of a clip."""
-        return self.features.bands, self.features.frames(self.window_s)
+        return len(self.band_hz), self.features.frames(self.window_s)
 
     def blocks(
         self, source: Source, recording: int, from_s: float = 0.0
     ) -> Iterator[tuple[Block, Windows]]:
         """Blocks of one recording from `from_s` on, each with the windows that start in it."""
-        windows = source.windows[source.windows.recording == recording]
+        everything = source.windows  # in order of recordings
+        first, last = np.searchsorted(everything.recording, [recording, recording + 1])
+        windows = everything[first:last]
         margin_s = max(10.0, self.window_s + 1)
         for block in source.blocks(recording, from_s, BLOCK_S, margin_s):
             inside = (windows.start_s >= block.start_s) & (windows.start_s < block.end_s)

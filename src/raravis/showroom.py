@@ -88,8 +88,7 @@ class Showroom:
         return features.log(features.power(samples, self.rate_hz, first, 0, frames))
 
     def _picture(self, db: FloatArray, from_s: float) -> Picture:
-        features = self.listener.features
-        return Picture(db, features.band_hz(self.rate_hz), from_s, 1 / features.frames_per_s)
+        return Picture(db, self.listener.band_hz, from_s, 1 / self.listener.features.frames_per_s)
 
     def _sound(self, samples: FloatArray, gain: float) -> bytes:
         return to_ogg(samples * gain, self.rate_hz)

@@ -87,7 +87,7 @@ def _compare(path: Path, minutes: int, rounds: int) -> list[Row]:
 def ours(path: Path, network: Network) -> FloatArray:
     """Reconstruction error of every second of a recording, streamed in blocks."""
     source = AudioSource(path, window_s=1.0, hop_s=1.0)
-    listener = Listener(LogMel(), None, window_s=1.0)
+    listener = Listener(LogMel(), None, 1.0, source.rate_hz)
     inference, scale, scores = Inference(network), _scale(), []
     for block, windows in listener.blocks(source, 0):
         clips = scale.apply(listener.hear(block, windows).clips)[:, None]
