@@ -29,34 +29,35 @@ MOST_ABOVE_DB = 30.0
 LOUDEST_BANDS = 0.25
 """Share of the bands, the loudest ones, that counts as much as all bands together."""
 
+SPLIT_MARGIN_S = 0.5
+"""No piece of a split event is shorter, unless the event itself is short."""
+
+SPLIT_SMOOTHING_S = 0.3
+"""Loudness is averaged over so long before the place to split is looked for."""
+
+SPLIT_PULL_DB = 0.5
+"""So much louder the middle may be than the ends, and still be preferred for the split."""
+
 QUIET_PERCENTILE = 20
 """Of the loudness: what it is where nothing happens."""
 
 SALIENCE_PERCENTILE = 90
 """Of the loudness within an event: how far the event stands out."""
 
-PICTURE_DB = 30.0
-"""A picture shows so many dB below the event's peak."""
-
-PICTURE_TOP = 1.3
-"""Where a picture is cut off above: the peak is 1, and a few cells exceed it."""
-
-BACKGROUND_EXCESS = 1.7
-"""So many times its power the background is taken off: its percentile is low, and it fluctuates."""
-
 
 @dataclass(frozen=True)
 class Excerpt:
     """One sound event, cut out.
 
-    picture      (F, T) float16 in [0, 1.3]: how loud, with the background taken off; 0 is 30 dB
-                 below the event's peak, 1 is the peak. Free of loudness and of most of the noise.
-    start_s      seconds from the start of the recording.
-    end_s        likewise.
-    salience_db  how far the event stands out from what is before and after it, in dB, >= 0.
+    above_db       (F, T) float16 >= 0: how far each cell stands above the background.
+    background_db  (F,) float32: the background of each band, mean over the event.
+    start_s        seconds from the start of the recording.
+    end_s          likewise.
+    salience_db    how far the event stands out from what is before and after it, >= 0.
     """
 
-    picture: FloatArray
+    above_db: FloatArray
+    background_db: FloatArray
     start_s: float
     end_s: float
     salience_db: float
@@ -116,16 +117,22 @@ class Segmenter:
             raise ParameterError(f"power must be (bands, frames), got shape {power.shape}")
         if not power.size:
             return []
-        smooth = self._smooth_db(power)  # (F, T)
+        frames = max(1, round(SMOOTHING_S * self.frames_per_s))
+        smooth = _decibels(uniform_filter1d(power, frames, axis=1, mode="nearest"))  # (F, T)
         background = background_db(smooth, self.frames_per_s)  # (F, T)
         loudness = _loudness(smooth - background)  # (T,)
         excerpts = []
         for start, stop in self.find(loudness):
-            salience = float(np.percentile(loudness[start:stop], SALIENCE_PERCENTILE))
-            picture = _picture(power[:, start:stop], background[:, start:stop])
-            from_s = first_frame_s + start / self.frames_per_s
-            to_s = first_frame_s + stop / self.frames_per_s
-            excerpts.append(Excerpt(picture, from_s, to_s, salience))
+            here = background[:, start:stop]
+            excerpts.append(
+                Excerpt(
+                    np.maximum(_decibels(power[:, start:stop]) - here, 0).astype(np.float16),
+                    here.mean(axis=1, dtype=np.float64).astype(np.float32),
+                    first_frame_s + start / self.frames_per_s,
+                    first_frame_s + stop / self.frames_per_s,
+                    float(np.percentile(loudness[start:stop], SALIENCE_PERCENTILE)),
+                )
+            )
         return excerpts
 
     def find(self, loudness: FloatArray) -> list[tuple[int, int]]:
@@ -143,22 +150,23 @@ class Segmenter:
             for piece in self._split(loudness, start, stop)
         ]
 
-    def _smooth_db(self, power: FloatArray) -> FloatArray:
-        frames = max(1, round(SMOOTHING_S * self.frames_per_s))
-        smooth = uniform_filter1d(power, frames, axis=1, mode="nearest")
-        return 10 * np.log10(np.maximum(smooth, FLOOR))
-
     def _split(self, loudness: FloatArray, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Pieces of at most `longest_s`, cut where it is least loud and near the middle."""
-        if stop - start <= self.longest_s * self.frames_per_s:
+        frames = stop - start
+        if frames <= max(2, self.longest_s * self.frames_per_s):
             yield start, stop
             return
-        margin = max(1, round(0.5 * self.frames_per_s))
-        smooth = uniform_filter1d(loudness[start:stop], max(1, round(0.3 * self.frames_per_s)))
-        inner = smooth[margin:-margin]
-        cut = start + margin + int(np.argmin(inner + 0.5 * np.abs(np.linspace(-1, 1, len(inner)))))
+        margin = max(1, min(round(SPLIT_MARGIN_S * self.frames_per_s), frames // 4))
+        width = max(1, round(SPLIT_SMOOTHING_S * self.frames_per_s))
+        smooth = uniform_filter1d(loudness[start:stop], width)[margin : frames - margin]
+        off_middle = np.abs(np.linspace(-1, 1, len(smooth)))
+        cut = start + margin + int(np.argmin(smooth + SPLIT_PULL_DB * off_middle))
         yield from self._split(loudness, start, cut)
         yield from self._split(loudness, cut, stop)
+
+
+def _decibels(power: FloatArray) -> FloatArray:
+    return 10 * np.log10(np.maximum(power, FLOOR))
 
 
 def _loudness(above_db: FloatArray) -> FloatArray:
@@ -185,14 +193,6 @@ def _joined(runs: list[tuple[int, int]], gap: float) -> list[tuple[int, int]]:
         else:
             joined.append((start, stop))
     return joined
-
-
-def _picture(power: FloatArray, background: FloatArray) -> FloatArray:
-    """Power (F, T) without its background in dB (F, T), on a scale on which the peak is 1."""
-    clean = np.maximum(power - BACKGROUND_EXCESS * 10 ** (background / 10), FLOOR)
-    level = 10 * np.log10(clean)
-    peak = np.percentile(level.max(axis=0), 90)
-    return np.clip((level - peak) / PICTURE_DB + 1, 0, PICTURE_TOP).astype(np.float16)
 
 
 LEAST_OF_WINDOW = 0.7

@@ -12,17 +12,23 @@ from raravis.errors import ParameterError
 from raravis.scorers import Scorer, register
 from raravis.windows import FloatArray, IntArray
 
-ALIKE = 5
-"""Nearest remembered events whose mean distance tells how dense it is around an event."""
-
-TWINS = 2
+NEAREST = 3
 """Nearest remembered events whose mean distance tells how alone an event is."""
 
-ITSELF = 1e-6
+NEIGHBOURS = 5
+"""Mutual neighbours over which that is averaged."""
+
+FAINT = 0.4
+"""Events are remembered if they stand out at least by this share of the upper quartile of all."""
+
+ITSELF = 1e-5
 """A remembered event this near is the event itself and does not count."""
 
 LEAST_REMEMBERED = 3
 """With fewer remembered events nothing can be said of rarity."""
+
+LEAST_SPREAD = 1e-3
+"""Of z; where all remembered events are equally alone."""
 
 _AT_ONCE = 256
 
@@ -31,12 +37,12 @@ _AT_ONCE = 256
 class Rarity(Scorer):
     """How few remembered events are like this one, and like those that are most like it.
 
-        alone   = mean distance to the 2 nearest remembered events
-        group   = mean over the 5 mutual neighbours, taken `rounds` times, of the mean distance to
-                  the 5 nearest
-        z(x)    = (log x - median) / (90th percentile - median), over the remembered events
-        rarity  = log(1 + exp(max(z(alone), z(group))))
-        score   = rarity * min(salience / full_db, 1)
+        alone(x) = mean distance to the 3 nearest remembered events
+        group(x) = mean of `alone` over the 5 mutual neighbours, of the mean over theirs, and so on,
+                   `rounds` times
+        z(v)     = (log v - median) / (90th percentile - median), over the remembered events
+        rarity   = log(1 + exp(max(z(alone), z(group))))
+        score    = rarity * min(salience / full_db, 1)
 
     A one-off is far from everything: `alone` finds it. What happened a few times has neighbours of
     its own kind, but fewer, hence farther ones than common kinds have: `group` finds it, since the
@@ -47,8 +53,8 @@ class Rarity(Scorer):
 
     Where an embedding has no term "salience", rarity is the score.
 
-    bank     most events remembered, drawn at random with `seed`; the cost of a score is
-             proportional to it, whatever was heard before.
+    bank     most events remembered, drawn at random with `seed` among those that are not faint;
+             the cost of a score is proportional to it, whatever was heard before.
     rounds   how often the mean over mutual neighbours is taken, >= 1.
     reach    nearest remembered events that are looked at as possible mutual neighbours.
     full_db  salience from which on an event counts in full.
@@ -59,15 +65,15 @@ class Rarity(Scorer):
     def __init__(
         self,
         bank: int = 2000,
-        rounds: int = 4,
+        rounds: int = 3,
         reach: int = 100,
         full_db: float = 20.0,
         seed: int = 0,
     ) -> None:
-        if bank < LEAST_REMEMBERED or rounds < 1 or reach < ALIKE or full_db <= 0:
+        if bank < LEAST_REMEMBERED or rounds < 1 or reach < NEIGHBOURS or full_db <= 0:
             raise ParameterError(
                 f"bank must be at least {LEAST_REMEMBERED}, rounds at least 1, reach at least "
-                f"{ALIKE} and full_db above 0, got {bank}, {rounds}, {reach} and {full_db}"
+                f"{NEIGHBOURS} and full_db above 0, got {bank}, {rounds}, {reach} and {full_db}"
             )
         self.bank = bank
         self.rounds = rounds
@@ -76,43 +82,47 @@ class Rarity(Scorer):
         self.seed = seed
 
     def fit(self, encoded: Encoded) -> Self:
-        """Remembers at most `bank` of the events, and how dense it is around each."""
-        random = np.random.default_rng(self.seed)
-        rows = np.sort(random.permutation(len(encoded))[: self.bank])
+        """Remembers at most `bank` of the events, and how alone each of them is."""
+        rows = self._worth_remembering(encoded)
         self.bank_ = encoded.embedding[rows]
-        self.scale_ = np.array([[0.0, 1.0], [0.0, 1.0]])  # alone, group: median and spread of log
-        self.near_ = np.zeros((len(rows), 0))
-        self.density_ = np.zeros(len(rows))
+        self.near_: FloatArray = np.zeros((len(rows), 0))  # (bank, R): distances, ascending
+        self.group_: FloatArray = np.zeros(len(rows))
+        self.median_: FloatArray = np.zeros(2)
+        self.spread_: FloatArray = np.ones(2)  # of the logs of alone and group
         if len(rows) < LEAST_REMEMBERED:
             return self
         self.near_, near = self._nearest(self.bank_)
         neighbours = self._mutual(self.near_, near)  # (bank, 5)
-        self.density_ = self.near_[:, :ALIKE].mean(axis=1)
+        self.group_ = _alone(self.near_)
         for _ in range(self.rounds - 1):
-            self.density_ = self.density_[neighbours].mean(axis=1)
-        measures = np.stack(self._measures(self.bank_))  # (2, bank)
-        median, high = np.percentile(measures, [50, 90], axis=1)
-        self.scale_ = np.stack([median, np.maximum(high - median, 1e-3)], axis=1)
+            self.group_ = self.group_[neighbours].mean(axis=1)
+        self.median_, high = np.percentile(self._measures(self.bank_), [50, 90], axis=0)
+        self.spread_ = np.maximum(high - self.median_, LEAST_SPREAD)
         return self
+
+    def _worth_remembering(self, encoded: Encoded) -> IntArray:
+        salience = self._salience(encoded)
+        enough = FAINT * np.percentile(salience, 75) if len(encoded) else 0.0
+        rows = np.flatnonzero(salience >= enough)
+        return np.sort(np.random.default_rng(self.seed).permutation(rows)[: self.bank])
+
+    def _salience(self, encoded: Encoded) -> FloatArray:
+        return encoded.terms.get("salience", np.full(len(encoded), self.full_db))
 
     def score(self, encoded: Encoded) -> FloatArray:
         """Strangeness of each event, (N,) >= 0."""
-        rarity = np.full(len(encoded), np.log(2.0))
-        if len(self.bank_) >= LEAST_REMEMBERED:
-            for start in range(0, len(encoded), _AT_ONCE):
-                part = encoded.embedding[start : start + _AT_ONCE]
-                measures = np.stack(self._measures(part), axis=1)  # (N, 2)
-                standard = (measures - self.scale_[:, 0]) / self.scale_[:, 1]
-                rarity[start : start + _AT_ONCE] = np.logaddexp(0, standard.max(axis=1))
-        salience = encoded.terms.get("salience", np.full(len(encoded), self.full_db))
-        return rarity * np.clip(salience / self.full_db, 0, 1)
+        rarity = np.full(len(encoded), np.log(2.0))  # as of an event like most
+        if len(encoded) and len(self.bank_) >= LEAST_REMEMBERED:
+            standard = (self._measures(encoded.embedding) - self.median_) / self.spread_
+            rarity = np.logaddexp(0, standard.max(axis=1))
+        score: FloatArray = rarity * np.clip(self._salience(encoded) / self.full_db, 0, 1)
+        return score
 
-    def _measures(self, embedding: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Log of `alone` and of `group`, (N,) each."""
+    def _measures(self, embedding: FloatArray) -> FloatArray:
+        """Logs of `alone` and `group`, (N, 2)."""
         distance, near = self._nearest(embedding)
-        alone = distance[:, :TWINS].mean(axis=1)
-        group = self.density_[self._mutual(distance, near)].mean(axis=1)
-        return np.log(alone + ITSELF), np.log(group + ITSELF)
+        group = self.group_[self._mutual(distance, near)].mean(axis=1)
+        return np.log(np.stack([_alone(distance), group], axis=1) + ITSELF)
 
     def _nearest(self, embedding: FloatArray) -> tuple[FloatArray, IntArray]:
         """Distances (N, R), ascending, and rows of the nearest remembered events but itself."""
@@ -138,5 +148,11 @@ class Rarity(Scorer):
             ]
         )  # (N, R): rank at which the neighbour sees the event
         larger = np.maximum(rank, seen) + 1e-3 * (rank + seen)
-        best = np.argsort(larger, axis=1, kind="stable")[:, :ALIKE]
+        best = np.argsort(larger, axis=1, kind="stable")[:, :NEIGHBOURS]
         return np.take_along_axis(near, best, axis=1)
+
+
+def _alone(distance: FloatArray) -> FloatArray:
+    """Mean of the 3 nearest of ascending distances (N, R)."""
+    mean: FloatArray = distance[:, :NEAREST].mean(axis=1)
+    return mean
