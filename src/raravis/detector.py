@@ -39,6 +39,7 @@ from raravis.windows import Event
 Options = dict[str, Any]
 Paths = str | Path | Sequence[str | Path]
 FORMAT = 1  # of model.toml; raised when what is written could not be read by an older raravis
+MERGE_S = 1.0  # alarms closer than this are one event
 
 # What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
 BESIDE: dict[str, Options] = {
@@ -218,7 +219,7 @@ class Detector:
         scores, p_values = store.scores(self.main_layer, self.scorer)
         level = self.layers[self.main_layer].judges[self.scorer].level
         recordings = [recording for recording, _ in store.recordings()]
-        return find_events(windows, scores, p_values, level, recordings)
+        return find_events(windows, scores, p_values, level, recordings, merge_s=MERGE_S)
 
     def events(self) -> pd.DataFrame:
         """What is rare in the recordings scored last, strangest first: a table (rank, recording,

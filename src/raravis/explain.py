@@ -160,7 +160,8 @@ class Explainer:
         ):
             share = self._share_below(name, event)
             if share is not None:
-                reasons.append(f"It is {words} than {share:.0%} of all windows.")
+                much = f"{share:.0%} of all windows" if share < 0.995 else "nearly everything else"
+                reasons.append(f"It is {words} than {much}.")
         if near and len(self.embedding) > 1:
             usual = self._usual_distance()
             reasons.append(

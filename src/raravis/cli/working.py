@@ -219,12 +219,25 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
             }
         )
     else:
-        shown = events.head(20).astype({"start_time": str})
         title = f"{len(events)} rare events" + (", the first 20" if len(events) > 20 else "")
-        console.print_table(list(shown.columns), shown.itertuples(index=False), title)
+        console.print_table(
+            ["rank", "recording", "when", "length", "score", "p"],
+            [
+                [e.rank, e.recording, e.start_time or clock(e.start_s),
+                 f"{e.end_s - e.start_s:.1f} s", e.score, f"{e.p_value:.2g}"]
+                for e in events.head(20).itertuples()
+            ],
+            title,
+        )  # fmt: skip
     console.list_skipped(skipped)
     console.tell(f"report: {page}" if page else f"next: raravis report {run}")
     refuse_skipped(strict, len(skipped))
+
+
+def clock(seconds: float) -> str:
+    """Seconds from the start of a recording as h:mm:ss."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 def tell_resampled(names: list[str], most: int = 10) -> None:
