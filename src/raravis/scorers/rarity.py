@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from raravis.encoded import Encoded
 from raravis.errors import ParameterError
-from raravis.scorers import Scorer, register
+from raravis.scorers import Scorer, checked, register
 from raravis.windows import FloatArray, IntArray
 
 NEAREST = 3
@@ -83,6 +83,7 @@ class Rarity(Scorer):
 
     def fit(self, encoded: Encoded) -> Self:
         """Remembers at most `bank` of the events, and how alone each of them is."""
+        checked(encoded)
         rows = self._worth_remembering(encoded)
         self.bank_ = encoded.embedding[rows]
         self.near_: FloatArray = np.zeros((len(rows), 0))  # (bank, R): distances, ascending
@@ -111,12 +112,19 @@ class Rarity(Scorer):
 
     def score(self, encoded: Encoded) -> FloatArray:
         """Strangeness of each event, (N,) >= 0."""
+        checked(encoded, dim=self._dim)
         rarity = np.full(len(encoded), np.log(2.0))  # as of an event like most
         if len(encoded) and len(self.bank_) >= LEAST_REMEMBERED:
             standard = (self._measures(encoded.embedding) - self.median_) / self.spread_
             rarity = np.logaddexp(0, standard.max(axis=1))
         score: FloatArray = rarity * np.clip(self._salience(encoded) / self.full_db, 0, 1)
         return score
+
+    @property
+    def _dim(self) -> int | None:
+        if not self.is_fitted:
+            return 0
+        return self.bank_.shape[1] if len(self.bank_) >= LEAST_REMEMBERED else None
 
     def _measures(self, embedding: FloatArray) -> FloatArray:
         """Logs of `alone` and `group`, (N, 2)."""
