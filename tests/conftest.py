@@ -2,8 +2,12 @@
 
 import pytest
 import soundfile
+from hypothesis import settings
 
 from raravis.synthesis import RATE_HZ, dawn_chorus
+
+settings.register_profile("seeded", derandomize=True, deadline=None)  # same examples every time
+settings.load_profile("seeded")
 
 QUICK = {
     "training": {"epochs": 1, "max_steps": 10, "device": "cpu"},
