@@ -70,7 +70,8 @@ class Picture:
         """The picture of cells (F, T) that last `duration_s`, in any number of bands and frames."""
         frames = max(1, round(duration_s * FRAMES_PER_S))
         if frames != cells.shape[1]:
-            cells = cells[:, (np.arange(frames) + 0.5) * cells.shape[1] // frames]
+            nearest = (np.arange(frames) + 0.5) * cells.shape[1] / frames
+            cells = cells[:, nearest.astype(int)]
         cells = _band_means(len(cells), BANDS) @ cells
         level = cells.mean(axis=0)
         weight = level + 1e-3

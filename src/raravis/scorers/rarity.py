@@ -22,7 +22,8 @@ FAINT = 0.4
 """Events are remembered if they stand out at least by this share of the upper quartile of all."""
 
 ITSELF = 1e-5
-"""A remembered event this near is the event itself and does not count."""
+"""A remembered event this near is the event itself and does not count. Distances are known to this
+much only, as an event that is described again may differ by rounding."""
 
 LEAST_REMEMBERED = 3
 """With fewer remembered events nothing can be said of rarity."""
@@ -151,7 +152,7 @@ class Rarity(Scorer):
         rank = np.arange(1, near.shape[1] + 1)
         seen = np.stack(
             [
-                1 + (self.near_[n] < d[:, None]).sum(axis=1)
+                1 + (self.near_[n] < d[:, None] - ITSELF).sum(axis=1)
                 for n, d in zip(near, distance, strict=True)
             ]
         )  # (N, R): rank at which the neighbour sees the event
