@@ -125,6 +125,19 @@ def test_recall_at_false_alarms_by_hand():
     np.testing.assert_array_equal(recall, [0.5, 0.5, 1.0])
 
 
+def test_false_alarms_at_one_time_in_two_recordings_are_two():
+    windows = Windows(np.array([0, 1, 0]), np.array([0.0, 0, 50]), np.array([1.0, 1, 51]))
+    event = Windows.of(0, [50], [51])
+    recall = recall_at_false_alarms(windows, [1, 1, 1], event, 1.0, [1, 2])
+    np.testing.assert_array_equal(recall, [0, 1])
+
+
+def test_a_short_window_inside_a_long_one_does_not_end_the_run():
+    windows = Windows.of(0, [0, 1, 5, 50], [10, 2, 6, 51])
+    event = Windows.of(0, [50], [51])
+    assert recall_at_false_alarms(windows, [1, 1, 1, 1], event, 1.0, 1) == 1
+
+
 def test_events_outside_all_windows_are_never_found():
     windows, events = Windows.of(0, [0], [1]), Windows.of(0, [5], [6])
     assert recall_at_false_alarms(windows, [1.0], events, 1.0, 1e9) == 0

@@ -248,7 +248,8 @@ def test_mahalanobis_refuses_and_says_why():
 
 
 def test_ensemble_is_the_mean_surprise_of_its_members():
-    seen, new = gaussian(300), gaussian(20, at=1, seed=1)
+    seen, new = gaussian(300), gaussian(20, at=20, seed=1)
+    seen.embedding[:] *= np.random.default_rng(2).pareto(2, (300, 1))  # so that tails are heavy
     ensemble = Ensemble(members=("knn", "mahalanobis")).fit(seen)
     surprises = []
     for member in (KNN().fit(seen), Mahalanobis().fit(seen)):

@@ -191,6 +191,10 @@ def test_what_is_scored_already_is_refused(run):
     with Store.open(run) as store:
         with pytest.raises(RunError, match=r"b.flac is scored until 10 s already"):
             store.append(B, 10, {"windows": rows(100)})
+        with pytest.raises(
+            RunError, match="and was to be until 5 s: is another process scoring it"
+        ):
+            store.append(B, 5, {})
         assert len(store.windows("windows")) == 70
         store.append(B, 10, {})  # nothing to add: nothing to refuse
         with pytest.raises(ParameterError, match="'x' is not in the store: add_recording comes"):

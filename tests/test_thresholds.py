@@ -140,6 +140,13 @@ def test_a_pareto_tail_is_found_as_scipy_finds_it(shape):
     assert ((ratio > 0.5) & (ratio < 2)).all()
 
 
+def test_a_tail_that_ends_is_taken_as_one_that_does_not():
+    threshold = Tail().fit(np.random.default_rng(0).uniform(size=5000), hours=1)  # shape is -1
+    assert threshold.shape_ == 0
+    p = threshold.p_values(np.array([1.0, 1.1, 1.2]))
+    assert p[0] > p[1] > p[2]
+
+
 def test_p_values_of_new_ordinary_scores_are_even():
     threshold = Tail().fit(exponential(20_000), hours=1)
     p = threshold.p_values(exponential(20_000, seed=1))
