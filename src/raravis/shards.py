@@ -63,7 +63,6 @@ class Shards:
         if k < 1:
             return np.empty(0, np.int64), np.empty(0)
         far = self._farness(vector, metric)
-        far[left_out] = np.inf
         best = np.argpartition(far, min(k + SPARE, len(far)) - 1)[: k + SPARE]
         best = best[~np.isin(best, left_out)]
         distance = _distance(self.rows(best).astype(np.float64), vector, metric)
