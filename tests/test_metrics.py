@@ -132,6 +132,14 @@ def test_false_alarms_at_one_time_in_two_recordings_are_two():
     np.testing.assert_array_equal(recall, [0, 1])
 
 
+def test_an_alarm_that_never_ends_is_many():
+    windows = Windows.of(0, range(3600), range(1, 3601))
+    event = Windows.of(0, [3599], [3600])
+    always = np.ones(3600)
+    assert recall_at_false_alarms(windows, always, event, 1.0, 359) == 0
+    assert recall_at_false_alarms(windows, always, event, 1.0, 360) == 1
+
+
 def test_a_short_window_inside_a_long_one_does_not_end_the_run():
     windows = Windows.of(0, [0, 1, 5, 50], [10, 2, 6, 51])
     event = Windows.of(0, [50], [51])

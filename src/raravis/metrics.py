@@ -17,6 +17,7 @@ from raravis.errors import ParameterError
 from raravis.windows import BoolArray, FloatArray, Windows
 
 TOUCH_S = 1e-6  # windows closer than this touch: 0.1 * 3 is not 0.3
+ALARM_S = 10.0  # a false alarm that lasts longer counts again: else one that never ends were one
 
 Metric = Callable[[BoolArray, FloatArray], float]
 
@@ -73,8 +74,9 @@ def recall_at_false_alarms(
     """Share of events found where so many false alarms per hour are borne; shape of `per_hour`.
 
     A level finds an event where a window that overlaps it scores at least as high. A false alarm
-    is a run of such windows, overlapping or touching, among those that overlap no event. Recall
-    changes only at the scores of events, so these are all the levels that are tried.
+    is a run of such windows, overlapping or touching, among those that overlap no event; it counts
+    once for every 10 s that it has begun. Recall changes only at the scores of events, so these
+    are all the levels that are tried.
     """
     if not hours > 0 or not len(events):
         raise ParameterError(f"needs events and hours > 0, got {len(events)} events, {hours} hours")
@@ -85,7 +87,7 @@ def recall_at_false_alarms(
         outside[overlap] = False
     levels = np.unique(found[found > -np.inf])
     start_s, end_s, score = _on_one_line(windows[outside], score[outside])
-    rate = [_count_runs(start_s[score >= lv], end_s[score >= lv]) / hours for lv in levels]
+    rate = [_count_alarms(start_s[score >= lv], end_s[score >= lv]) / hours for lv in levels]
     recall = np.array([(found >= level).mean() for level in levels])
     borne = np.asarray(rate) <= np.asarray(per_hour, dtype=np.float64)[..., None]
     return np.asarray(np.where(borne, recall, 0.0).max(axis=-1, initial=0.0))
@@ -146,10 +148,14 @@ def _on_one_line(windows: Windows, scores: FloatArray) -> tuple[FloatArray, Floa
     return start_s[order], end_s[order], scores[order]
 
 
-def _count_runs(start_s: FloatArray, end_s: FloatArray) -> int:
-    """How many runs of overlapping or touching windows; they stand in order of their start."""
-    gap = start_s[1:] > np.maximum.accumulate(end_s)[:-1] + TOUCH_S
-    return min(len(start_s), 1 + int(gap.sum()))
+def _count_alarms(start_s: FloatArray, end_s: FloatArray) -> float:
+    """How many alarms the runs of overlapping or touching windows are; in order of their start."""
+    if not len(start_s):
+        return 0.0
+    until_s = np.maximum.accumulate(end_s)
+    first = np.append(True, start_s[1:] > until_s[:-1] + TOUCH_S)  # of each run
+    length_s = until_s[np.append(np.flatnonzero(first)[1:] - 1, -1)] - start_s[first]
+    return float(np.ceil((length_s - TOUCH_S) / ALARM_S).sum())
 
 
 def _checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[BoolArray, FloatArray]:
