@@ -333,7 +333,10 @@ def _means(rows: Sequence[Row]) -> list[Row]:
 
 
 def bank_curve(
-    hours: Sequence[int] = (1, 10, 100, 1000), per_hour: int = 600, seed: int = 0
+    hours: Sequence[int] = (1, 10, 100, 1000),
+    per_hour: int = 600,
+    bank: int = 2000,
+    seed: int = 0,
 ) -> list[Row]:
     """CPU-seconds that judging rarity costs, learning and for each hour, however long the run.
 
@@ -349,7 +352,7 @@ def bank_curve(
     rows = []
     for length in hours:
         began = time.process_time()
-        scorer = Rarity(seed=seed).fit(heard(min(length * per_hour, 4000)))
+        scorer = Rarity(bank, seed=seed).fit(heard(min(length * per_hour, 2 * bank)))
         learned = time.process_time()
         for _ in range(length):
             scorer.score(heard(per_hour))
