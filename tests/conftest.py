@@ -4,7 +4,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from raravis.synthesis import RATE_HZ, dawn_chorus
+from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 
 settings.register_profile("seeded", derandomize=True, deadline=None)  # same examples every time
 settings.load_profile("seeded")

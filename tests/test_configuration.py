@@ -21,7 +21,7 @@ def test_a_later_setting_wins():
 
 @pytest.mark.parametrize("setting", ["scorer.k", "=5", "scorer..k=5"])
 def test_a_malformed_setting_is_refused_with_an_example(setting):
-    with pytest.raises(ParameterError, match="expected SECTION.NAME=VALUE, such as scorer.k=5"):
+    with pytest.raises(ParameterError, match=r"expected SECTION\.NAME=VALUE, such as scorer\.k=5"):
         parse_settings([setting])
 
 

@@ -10,8 +10,8 @@ import soundfile
 from conftest import QUICK
 from raravis.detector import Detector
 from raravis.errors import NothingToRead, ParameterError, RunError
+from raravis.sound.synthesis import RATE_HZ
 from raravis.store import Store
-from raravis.synthesis import RATE_HZ
 
 FINDING = {"explainer": "none", "threshold": {"per_hour": 120}}
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from raravis.errors import ParameterError
-from raravis.features import FLOOR, LogMel, Standardise, background_db, without_loudness
-from raravis.mel import band_edges, hz_to_mel, mel_to_hz
+from raravis.sound.features import FLOOR, LogMel, Standardise, background_db, without_loudness
+from raravis.sound.mel import band_edges, hz_to_mel, mel_to_hz
 
 
 def noise(seconds: float, rate_hz: int, seed: int = 0) -> np.ndarray:

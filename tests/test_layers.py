@@ -22,18 +22,17 @@ FLOORS = {
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
     "raravis.training",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
-    "raravis.segments raravis.store raravis.embeddings raravis.shards raravis.database "
-    "raravis.audiofile raravis.folders",
+    "raravis.segments raravis.store raravis.store. raravis.folders",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
-    "raravis.progress raravis.features raravis.mel raravis.normalising raravis.metrics "
-    "raravis.blocks raravis.times raravis.synthesis raravis.pictures raravis.durable",
+    "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.blocks raravis.times "
+    "raravis.pictures raravis.durable",
     1: "raravis.errors",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 
 MEMBERS = ("raravis.models.", "raravis.sources.", "raravis.scorers.", "raravis.benchmarks.")
 TORCH_ROOMS = (
-    "raravis.features",
+    "raravis.sound.features",
     "raravis.blocks",
     "raravis.networks",
     "raravis.models.autoencoder",

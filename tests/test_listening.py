@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from raravis.features import LogMel
 from raravis.listening import Listener, Sampler, blocks_with_windows, spread_evenly, take_lesson
 from raravis.segments import Segmenter
+from raravis.sound.features import LogMel
+from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 from raravis.sources.audio import AudioSource
-from raravis.synthesis import RATE_HZ, dawn_chorus
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import pytest
 from raravis import durable
 from raravis.benchmarks import store as benchmark
 from raravis.errors import ParameterError, RecordingError, RunError
-from raravis.shards import Shards, _products, to_half
 from raravis.store import Rows, Store, write_atomically
+from raravis.store.shards import Shards, _products, to_half
 from raravis.windows import Event, Recording, Skipped, Windows
 
 DIM = 6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raravis.errors import ParameterError
-from raravis.synthesis import RATE_HZ, SINGERS, dawn_chorus
+from raravis.sound.synthesis import RATE_HZ, SINGERS, dawn_chorus
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from raravis.errors import RaravisError as RaravisError
     from raravis.errors import RecordingError as RecordingError
     from raravis.errors import RunError as RunError
-    from raravis.synthesis import dawn_chorus as dawn_chorus
+    from raravis.sound.synthesis import dawn_chorus as dawn_chorus
 
 _HOMES = {
     "Detector": "raravis.detector",
-    "dawn_chorus": "raravis.synthesis",
+    "dawn_chorus": "raravis.sound.synthesis",
     "RaravisError": "raravis.errors",
     "ParameterError": "raravis.errors",
     "DataError": "raravis.errors",

@@ -22,13 +22,13 @@ from raravis import models, scorers, thresholds
 from raravis.configuration import complete, read_toml
 from raravis.durable import write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
-from raravis.features import LogMel
 from raravis.layers import SegmentLayer, WindowLayer, joined
 from raravis.listening import Listener, skip, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
 from raravis.progress import Progress, silent
 from raravis.segments import Segmenter
+from raravis.sound.features import LogMel
 from raravis.sources import Source
 from raravis.sources.audio import AudioSource
 from raravis.store import Rows, Store

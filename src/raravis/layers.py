@@ -20,7 +20,6 @@ from raravis import models, scorers, thresholds
 from raravis.blocks import seeded
 from raravis.encoded import Encoded
 from raravis.errors import RunError
-from raravis.features import Standardise
 from raravis.judges import Judge
 from raravis.learned import State
 from raravis.listening import Heard, Lesson
@@ -28,6 +27,7 @@ from raravis.networks import Network
 from raravis.progress import Progress, silent
 from raravis.registry import check_options
 from raravis.segments import spread
+from raravis.sound.features import Standardise
 from raravis.store import Rows
 from raravis.training import Inference, Training
 from raravis.windows import FloatArray, Windows

@@ -13,10 +13,10 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from raravis.errors import NothingToRead, RecordingError
-from raravis.features import LogMel
-from raravis.normalising import background_db
 from raravis.progress import Progress, silent
 from raravis.segments import Excerpt, Segmenter
+from raravis.sound.features import LogMel
+from raravis.sound.normalising import background_db
 from raravis.sources import Block, Source
 from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
 

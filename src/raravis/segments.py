@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from raravis.errors import ParameterError
-from raravis.normalising import background_db
+from raravis.sound.normalising import background_db
 from raravis.windows import BoolArray, FloatArray, IntArray, Windows
 
 FLOOR = 1e-10

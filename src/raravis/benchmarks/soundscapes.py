@@ -27,10 +27,10 @@ from scipy.spatial.distance import cdist
 
 from raravis.encoded import Encoded
 from raravis.errors import DataError, ParameterError
-from raravis.features import LogMel
 from raravis.metrics import auroc, average_precision, event_scores, recall_at_false_alarms
 from raravis.progress import Progress, silent
 from raravis.scorers.rarity import Rarity
+from raravis.sound.features import LogMel
 from raravis.windows import BoolArray, FloatArray, Windows
 
 Row = dict[str, Any]

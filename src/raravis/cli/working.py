@@ -135,7 +135,7 @@ def demo(
     import soundfile
 
     from raravis.detector import Detector
-    from raravis.synthesis import RATE_HZ, dawn_chorus
+    from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 
     make_room(out, overwrite)
     recording = out / "recordings" / "dawn_chorus_20260501_043000.flac"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from raravis.audiofile import SUFFIXES, AudioFile, AudioReader, inspect
 from raravis.errors import NothingToRead, ParameterError, RecordingError
 from raravis.folders import Found, find_files
+from raravis.sound.audiofile import SUFFIXES, AudioFile, AudioReader, inspect
 from raravis.sources import Block, Source, register
 from raravis.times import Between, header_time, parse_between, start_time, time_zone
 from raravis.windows import FloatArray, IntArray, Recording, Skipped, Windows

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from raravis.database import TABLES, Database
 from raravis.durable import explained, write_atomically
-from raravis.embeddings import Embeddings
 from raravis.errors import ParameterError, RecordingError, RunError
-from raravis.shards import HalfArray, Shards
+from raravis.store.database import TABLES, Database
+from raravis.store.embeddings import Embeddings
+from raravis.store.shards import HalfArray, Shards
 from raravis.windows import Event, FloatArray, IntArray, Recording, Skipped, Windows
 
 if TYPE_CHECKING:

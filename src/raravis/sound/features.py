@@ -21,8 +21,8 @@ from torch import Tensor
 
 from raravis.errors import ParameterError
 from raravis.learned import Learned
-from raravis.mel import SCALES, band_edges, triangles
-from raravis.normalising import Standardise, background_db, background_step, without_loudness
+from raravis.sound.mel import SCALES, band_edges, triangles
+from raravis.sound.normalising import Standardise, background_db, background_step, without_loudness
 from raravis.windows import FloatArray, IntArray
 
 __all__ = ["FLOOR", "LogMel", "Standardise", "background_db", "without_loudness"]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from raravis.database import Database
 from raravis.durable import UNFINISHED, atomic_file, explained
 from raravis.errors import RunError
-from raravis.shards import HalfArray, Shards, to_half
+from raravis.store.database import Database
+from raravis.store.shards import HalfArray, Shards, to_half
 from raravis.windows import FloatArray
 
 
