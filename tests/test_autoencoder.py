@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raravis import models
-from raravis.blocks import folded, seeded
+from raravis.blocks import before_doubling, folded, seeded
 from raravis.errors import ParameterError
 from raravis.models.autoencoder import ConvAutoencoder
 from raravis.networks import Network
@@ -62,14 +62,29 @@ def test_folding_changes_speed_and_not_numbers(network: Network) -> None:
     for _ in range(3):
         network.train().loss(3 * batch_of(8) + 1)  # moves the normalisations off their start
     network.eval()
-    kinds = {type(module) for module in folded(network).modules()}
-    assert torch.nn.BatchNorm2d not in kinds
+    fast = folded(network)
+    fast.fold()
+    assert torch.nn.BatchNorm2d not in {type(module) for module in fast.modules()}
+    for of_fast, of_network in (
+        (fast.encode(batch_of(4)).embedding, network.encode(batch_of(4)).embedding),
+        (fast.reconstruct(batch_of(4)), network.reconstruct(batch_of(4))),
+    ):
+        torch.testing.assert_close(of_fast, of_network, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolving_before_doubling_is_convolving_after_it(bias: bool) -> None:
+    convolution = torch.nn.Conv2d(3, 2, kernel_size=3, padding=1, bias=bias)
+    small = torch.randn(2, 3, 5, 4)
+    enlarged = torch.nn.functional.interpolate(small, scale_factor=2, mode="nearest")
     torch.testing.assert_close(
-        folded(network).encode(batch_of(4)).embedding,
-        network.encode(batch_of(4)).embedding,
-        rtol=1e-4,
-        atol=1e-5,
+        before_doubling(convolution)(small), convolution(enlarged), rtol=1e-4, atol=1e-5
     )
+
+
+def test_only_a_plain_convolution_can_go_before_doubling() -> None:
+    with pytest.raises(ParameterError, match="expected a plain 3 x 3 convolution, got Conv2d"):
+        before_doubling(torch.nn.Conv2d(3, 2, kernel_size=5))
 
 
 @settings(max_examples=25, deadline=None)

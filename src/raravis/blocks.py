@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from raravis.errors import ParameterError
+
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -78,3 +80,29 @@ def _fold_pairs(block: nn.Sequential) -> None:
         if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
             block[index] = fuse_conv_bn_eval(convolution, normalisation)
             block[index + 1] = nn.Identity()
+
+
+# Which of three neighbours in the small map, (phase, place), each tap of a kernel sees in a map
+# that repeats every value twice: the left copy sees its left neighbour once and itself twice.
+_PHASES = torch.tensor([[[1.0, 0, 0], [0, 1, 1], [0, 0, 0]], [[0.0, 0, 0], [1, 1, 0], [0, 0, 1]]])
+
+
+def before_doubling(convolution: nn.Conv2d) -> nn.Sequential:
+    """A 3 x 3 convolution of a map enlarged twofold by repeating values, done before enlarging.
+
+    (B, inputs, h, w) -> (B, outputs, 2 h, 2 w), the numbers of Upsample and convolution, but on a
+    quarter of the pixels: each of the four places that a value goes to has a kernel of its own.
+
+    Source: Shi et al. 2016, arXiv:1609.05158 (sub-pixel convolution), with kernels made to fit.
+    """
+    if (convolution.kernel_size, convolution.stride) != ((3, 3), (1, 1)) or convolution.groups != 1:
+        raise ParameterError(f"expected a plain 3 x 3 convolution, got {convolution}")
+    inputs, outputs = convolution.in_channels, convolution.out_channels
+    small = nn.Conv2d(inputs, 4 * outputs, kernel_size=3, padding=1)
+    phases = _PHASES.to(convolution.weight)
+    with torch.no_grad():
+        weight = torch.einsum("oikl,ptk,qsl->opqits", convolution.weight, phases, phases)
+        small.weight.copy_(weight.reshape(4 * outputs, inputs, 3, 3))
+        bias = convolution.bias if convolution.bias is not None else torch.zeros(outputs)
+        small.bias.copy_(bias.repeat_interleave(4))  # type: ignore[union-attr]
+    return nn.Sequential(small, nn.PixelShuffle(2))

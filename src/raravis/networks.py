@@ -46,6 +46,9 @@ class Network(nn.Module):
         """What the network expected to see, of the shape of the batch."""
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
+    def fold(self) -> None:
+        """Takes shortcuts with the same numbers; called on a copy that will not learn any more."""
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""

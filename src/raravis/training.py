@@ -293,6 +293,7 @@ class Inference:
         self.batch = batch
         self.hardware = Hardware.choose(device, precision)
         self.network = folded(network)
+        self.network.fold()
         self.hardware.place(self.network)
         if self.hardware.bfloat16:
             for layer in self.network.modules():

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from raravis.blocks import ConvBlock, UpBlock
+from raravis.blocks import ConvBlock, UpBlock, before_doubling
 from raravis.errors import ParameterError
 from raravis.models import register
 from raravis.networks import Codes, Network, named_shape
@@ -71,7 +72,8 @@ class ConvAutoencoder(Network):
         self.squeeze = nn.Linear(math.prod(self.top), latent)
         self.spread = nn.Linear(latent, math.prod(self.top))
         self.up = _up(channels, sizes, unet)
-        self.paint = nn.Conv2d(width // 2, self.shape[0], kernel_size=3, padding=1)
+        self.doubles = sizes[0] == (2 * sizes[1][0], 2 * sizes[1][1])  # the last step up
+        self.paint: nn.Module = nn.Conv2d(width // 2, self.shape[0], kernel_size=3, padding=1)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (B, C, H, W) -> codes (B, latent), reconstructions (B, C, H, W)."""
@@ -108,6 +110,12 @@ class ConvAutoencoder(Network):
         """What the code alone brings back (with `unet`, the code and the skips)."""
         rebuilt: Tensor = self(batch)[1]
         return rebuilt
+
+    def fold(self) -> None:
+        """Paints before the last enlargement, where that is twofold: the same, on fewer pixels."""
+        if self.doubles and isinstance(self.paint, nn.Conv2d):
+            self.up[-1] = cast(UpBlock, self.up[-1])[0]
+            self.paint = before_doubling(self.paint)
 
 
 def _checked(shape: tuple[int, ...], latent: int, width: int) -> tuple[int, int, int]:
