@@ -28,9 +28,10 @@ for verb in (*working.VERBS, *asking.VERBS, *measuring.VERBS):
 
 def main() -> None:
     """Runs the command line. Exit code 1 after an error, 2 where nothing could be read."""
-    # A waiting thread sleeps instead of spinning: on a busy machine several times faster. Only
-    # heeded before the first numerical library is loaded, so it stands here.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Half of the logical cores, for two of them share a real one: small networks gain nothing
+    # from the others, and lose much where something else runs there. Only heeded before the first
+    # numerical library is loaded, so it stands here.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
     try:
         app()
     except NothingToRead as error:
