@@ -313,7 +313,7 @@ def events_table(events: Sequence[Event]) -> pd.DataFrame:
             e.recording,
             round(e.start_s, 3),
             round(e.end_s, 3),
-            e.start_time.isoformat() if e.start_time else "",
+            e.start_time.isoformat(timespec="milliseconds") if e.start_time else "",
             round(e.peak_s, 3),
             e.score,
             e.p_value,

@@ -223,7 +223,7 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
         console.print_table(
             ["rank", "recording", "when", "length", "score", "p"],
             [
-                [e.rank, e.recording, e.start_time or clock(e.start_s),
+                [e.rank, e.recording, when(e.start_time, e.start_s),
                  f"{e.end_s - e.start_s:.1f} s", e.score, f"{e.p_value:.2g}"]
                 for e in events.head(20).itertuples()
             ],
@@ -234,9 +234,11 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
     refuse_skipped(strict, len(skipped))
 
 
-def clock(seconds: float) -> str:
-    """Seconds from the start of a recording as h:mm:ss."""
-    whole = int(seconds)
+def when(start_time: str, start_s: float) -> str:
+    """Clock time where it is known, to the second; else h:mm:ss from the recording's start."""
+    if start_time:
+        return start_time[:19].replace("T", " ")
+    whole = int(start_s)
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
