@@ -144,6 +144,13 @@ def test_the_bank_is_bounded_and_still_knows_what_is_common():
     assert common.max() < unheard.min()
 
 
+def test_of_many_remembered_events_more_are_asked():
+    # 0.4 % of 1000 are 4 nearest, and 5 mutual neighbours are more than that
+    line = Encoded(np.arange(1000, dtype=np.float32)[:, None])
+    alone = np.exp(Rarity().fit(line)._measures(line.embedding[[0, 500]])[:, 0])
+    np.testing.assert_allclose(alone, [(1 + 2 + 3 + 4) / 4, (1 + 1 + 2 + 2) / 4], rtol=1e-4)
+
+
 def test_the_same_seed_remembers_the_same():
     one, other, third = (Rarity(bank=50, seed=seed).fit(day()).score(day()) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, other)

@@ -228,6 +228,7 @@ def run(
     find: Find,
     seeds: Sequence[int] = (0, 1, 2),
     minutes: float = 30.0,
+    parts: Sequence[str] = (),
     progress: Progress = silent,
 ) -> list[Row]:
     """Rows of figures, those of each part's mean first, then each recording's; all with baselines.
@@ -241,16 +242,21 @@ def run(
     find     what scores a recording; it learns from that recording alone.
     seeds    given to `find`, and from which soundscapes are composed anew.
     minutes  of each soundscape; the published figures are of 30.
+    parts    which of the parts above, by name; none are all.
     """
-    jobs = list(_jobs(seeds))
+    jobs = [job for job in _jobs(seeds) if not parts or job[0] in parts]
+    field = FIELD if not parts or "field" in parts else {}
+    if not jobs and not field:
+        known = sorted({part for part, *_ in _jobs(seeds)} | {"field"})
+        raise ParameterError(f"parts must be of {', '.join(known)}, got {', '.join(parts)}")
     rows: list[Row] = []
     for done, (part, mix, chosen) in enumerate(jobs):
-        progress("soundscapes", done, len(jobs) + len(FIELD))
+        progress("soundscapes", done, len(jobs) + len(field))
         rows += _measure_mix(part, mix, data, find, chosen, minutes)
-    for done, name in enumerate(FIELD):
-        progress("field recordings", len(jobs) + done, len(jobs) + len(FIELD))
+    for done, name in enumerate(field):
+        progress("field recordings", len(jobs) + done, len(jobs) + len(field))
         rows += _measure_field(name, data, find, seeds)
-    progress("field recordings", len(jobs) + len(FIELD), len(jobs) + len(FIELD))
+    progress("field recordings", len(jobs) + len(field), len(jobs) + len(field))
     return _means(rows) + rows
 
 

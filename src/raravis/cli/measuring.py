@@ -3,66 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from raravis.cli import console
+from raravis.cli.settings import with_settings
 from raravis.cli.working import Json
+from raravis.configuration import Table
 from raravis.errors import DataError, ParameterError
 
 Rows = list[dict[str, Any]]
 
 
-def _soundscapes(data: Path | None) -> Rows:
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: data folder, settings of the detector, parts and number of seeds."""
+
+    data: Path | None
+    config: Table
+    parts: list[str]
+    seeds: int
+
+
+def _soundscapes(order: Order) -> Rows:
     from raravis.benchmarks import soundscapes
     from raravis.detector import Detector
 
-    if data is None or not (data / "audio").is_dir():
+    if order.data is None or not (order.data / "audio").is_dir():
         raise DataError(
             "the soundscapes are made from ESC-10 and field recordings: give their folder, with "
-            f"audio/esc10 and audio/field_24h in it, by --data; got {data}"
+            f"audio/esc10 and audio/field_24h in it, by --data; got {order.data}"
         )
 
     def find(path: Path, seed: int) -> Any:
-        return Detector(explainer="none", seed=seed).fit(path).score(path)
+        detector = Detector.from_config({"explainer": "none", **order.config, "seed": seed})
+        return detector.fit(path).score(path)
 
     with console.showing_progress() as progress:
-        return soundscapes.run(data, find, progress=progress)
+        seeds = range(order.seeds)
+        return soundscapes.run(order.data, find, seeds, parts=order.parts, progress=progress)
 
 
-def _speed(data: Path | None) -> Rows:
+def _speed(order: Order) -> Rows:
     from raravis.benchmarks import speed
 
     return [*speed.run(), *speed.start_up()]
 
 
-def _memory(data: Path | None) -> Rows:
+def _memory(order: Order) -> Rows:
     from raravis.benchmarks import speed
 
     return speed.memory()
 
 
-def _training(data: Path | None) -> Rows:
+def _training(order: Order) -> Rows:
     from raravis.benchmarks import training
 
     return training.run()
 
 
-def _store(data: Path | None) -> Rows:
+def _store(order: Order) -> Rows:
     from raravis.benchmarks import store
 
     return store.run()
 
 
-def _bank(data: Path | None) -> Rows:
+def _bank(order: Order) -> Rows:
     from raravis.benchmarks import soundscapes
 
     return soundscapes.bank_curve()
 
 
-BENCHMARKS: dict[str, tuple[str, Callable[[Path | None], Rows]]] = {
+BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "soundscapes": ("how much is found, beside chance, loudness, PCA and kNN", _soundscapes),
     "speed": ("reading, mel, network and scores, beside librosa and bare parts", _speed),
     "memory": ("resident memory of detect on one and six hours", _memory),
@@ -72,10 +87,14 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Path | None], Rows]]] = {
 }
 
 
+@with_settings
 def bench(
     name: Annotated[str, typer.Argument(help=", ".join(BENCHMARKS))],
     data: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds to average over.")] = 3,
     as_json: Json = False,
+    config: Table | None = None,
 ) -> None:
     """Measure raravis itself, always beside a baseline.
 
@@ -84,7 +103,7 @@ def bench(
     if name not in BENCHMARKS:
         known = "; ".join(f"{known} ({what})" for known, (what, _) in BENCHMARKS.items())
         raise ParameterError(f"unknown benchmark {name!r}: choose one of {known}")
-    rows = BENCHMARKS[name][1](data)
+    rows = BENCHMARKS[name][1](Order(data, config or {}, part or [], seeds))
     if as_json:
         console.print_json(rows)
         return

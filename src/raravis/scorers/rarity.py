@@ -13,10 +13,14 @@ from raravis.scorers import Scorer, checked, register
 from raravis.windows import FloatArray, IntArray
 
 NEAREST = 3
-"""Nearest remembered events whose mean distance tells how alone an event is."""
+"""At least so many nearest remembered events: their mean distance tells how alone an event is."""
 
 NEIGHBOURS = 5
-"""Mutual neighbours over which that is averaged."""
+"""At least so many mutual neighbours, over which that is averaged."""
+
+SHARE = 0.004
+"""Of the remembered events, both of the above, where that is more: the longer one listens, the more
+events are near any event, but what is rare remains so."""
 
 FAINT = 0.4
 """Events are remembered if they stand out at least by this share of the upper quartile of all."""
@@ -38,8 +42,8 @@ _AT_ONCE = 256
 class Rarity(Scorer):
     """How few remembered events are like this one, and like those that are most like it.
 
-        alone(x) = mean distance to the 3 nearest remembered events
-        group(x) = mean of `alone` over the 5 mutual neighbours, of the mean over theirs, and so on,
+        alone(x) = mean distance to the nearest remembered events
+        group(x) = mean of `alone` over the mutual neighbours, of the mean over theirs, and so on,
                    `rounds` times
         z(v)     = (log v - median) / (90th percentile - median), over the remembered events
         rarity   = log(1 + exp(max(z(alone), z(group))))
@@ -94,8 +98,8 @@ class Rarity(Scorer):
         if len(rows) < LEAST_REMEMBERED:
             return self
         self.near_, near = self._nearest(self.bank_)
-        neighbours = self._mutual(self.near_, near)  # (bank, 5)
-        self.group_ = _alone(self.near_)
+        neighbours = self._mutual(self.near_, near)  # (bank, K)
+        self.group_ = self._alone(self.near_)
         for _ in range(self.rounds - 1):
             self.group_ = self.group_[neighbours].mean(axis=1)
         self.median_, high = np.percentile(self._measures(self.bank_), [50, 90], axis=0)
@@ -131,7 +135,7 @@ class Rarity(Scorer):
         """Logs of `alone` and `group`, (N, 2)."""
         distance, near = self._nearest(embedding)
         group = self.group_[self._mutual(distance, near)].mean(axis=1)
-        return np.log(np.stack([_alone(distance), group], axis=1) + ITSELF)
+        return np.log(np.stack([self._alone(distance), group], axis=1) + ITSELF)
 
     def _nearest(self, embedding: FloatArray) -> tuple[FloatArray, IntArray]:
         """Distances (N, R), ascending, and rows of the nearest remembered events but itself."""
@@ -148,7 +152,7 @@ class Rarity(Scorer):
         return np.concatenate(distances), np.concatenate(rows)
 
     def _mutual(self, distance: FloatArray, near: IntArray) -> IntArray:
-        """Rows of the remembered events that are the 5 best mutual neighbours, (N, 5)."""
+        """Rows of the remembered events that are the best mutual neighbours, (N, K)."""
         rank = np.arange(1, near.shape[1] + 1)
         seen = np.stack(
             [
@@ -157,11 +161,13 @@ class Rarity(Scorer):
             ]
         )  # (N, R): rank at which the neighbour sees the event
         larger = np.maximum(rank, seen) + 1e-3 * (rank + seen)
-        best = np.argsort(larger, axis=1, kind="stable")[:, :NEIGHBOURS]
+        best = np.argsort(larger, axis=1, kind="stable")[:, : self._at_least(NEIGHBOURS)]
         return np.take_along_axis(near, best, axis=1)
 
+    def _alone(self, distance: FloatArray) -> FloatArray:
+        """Mean of the nearest of ascending distances (N, R), (N,)."""
+        mean: FloatArray = distance[:, : self._at_least(NEAREST)].mean(axis=1)
+        return mean
 
-def _alone(distance: FloatArray) -> FloatArray:
-    """Mean of the 3 nearest of ascending distances (N, R)."""
-    mean: FloatArray = distance[:, :NEAREST].mean(axis=1)
-    return mean
+    def _at_least(self, count: int) -> int:
+        return max(count, round(SHARE * len(self.bank_)))
