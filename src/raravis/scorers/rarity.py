@@ -42,9 +42,9 @@ _AT_ONCE = 256
 class Rarity(Scorer):
     """How few remembered events are like this one, and like those that are most like it.
 
-        alone(x) = mean distance to the nearest remembered events
-        group(x) = mean of `alone` over the mutual neighbours, of the mean over theirs, and so on,
-                   `rounds` times
+        alone(x) = mean distance to the 3 nearest remembered events (or 0.4 % of them)
+        group(x) = mean of `alone` over the 5 mutual neighbours (or 0.4 %), of the mean over theirs,
+                   and so on, `rounds` times
         z(v)     = (log v - median) / (90th percentile - median), over the remembered events
         rarity   = log(1 + exp(max(z(alone), z(group))))
         score    = rarity * min(salience / full_db, 1)
