@@ -62,7 +62,7 @@ def test_blocks_tile_a_recording_and_share_out_its_windows(chorus, listener):
     source = AudioSource(chorus)
     blocks = list(listener.blocks(source, 0))
     assert [block.start_s for block, _ in blocks] == [0.0, 300.0, 600.0]
-    assert [s for _, s in blocks_with_windows(source)] == [0.0, 300.0, 600.0]
+    assert blocks_with_windows(source) == [(0, 0.0, 600), (0, 300.0, 600), (0, 600.0, 119)]
     together = np.concatenate([windows.start_s for _, windows in blocks])
     np.testing.assert_array_equal(together, source.windows.start_s)
 

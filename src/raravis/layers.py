@@ -11,6 +11,7 @@ out by `state` and come back by `restore`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,11 @@ def _under(prefix: str, state: State) -> State:
 def _restore_judges(judges: dict[str, Judge], state: State) -> None:
     for name, judge in judges.items():
         judge.restore(_under(f"judge.{name}", state))
+
+
+def _portions(clips: FloatArray, size: int = 512) -> Iterator[FloatArray]:
+    """Views of so many clips at a time, so that nothing is held several times over."""
+    return (clips[start : start + size] for start in range(0, len(clips), size))
 
 
 class SegmentLayer:
@@ -148,10 +154,12 @@ class WindowLayer:
     def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
         """Learns the scale of the clips, trains the network, fits the judges."""
         self.standardise.update(lesson.clips)
-        clips = self.standardise.apply(lesson.clips)[:, None]  # (N, 1, F, T)
-        self.history = self.training.fit(self.network, clips, progress=progress)
+        clips = lesson.clips[:, None].copy()  # (N, 1, F, T) float16, half the memory
+        for part in _portions(clips):
+            part[...] = self.standardise.apply(part)
+        self.training.fit(self.network, clips, progress=progress)
         self.inference = Inference(self.network)
-        encoded = self.encode(lesson.clips)
+        encoded = Encoded.concatenate([self.encode(part) for part in _portions(lesson.clips)])
         for judge in self.judges.values():
             judge.fit(encoded, lesson.clip_hours)
 

@@ -118,11 +118,14 @@ class Lesson:
     clip_hours: float
 
 
-def blocks_with_windows(source: Source) -> list[tuple[int, float]]:
-    """(recording, start in s) of every block in which at least one window starts, in order."""
+def blocks_with_windows(source: Source) -> list[tuple[int, float, int]]:
+    """(recording, start in s, windows) of every block in which a window starts, in order."""
     windows = source.windows
     keys = np.stack([windows.recording, windows.start_s // BLOCK_S])  # (2, N)
-    return [(int(r), float(k * BLOCK_S)) for r, k in np.unique(keys, axis=1).T]
+    blocks, counts = np.unique(keys, axis=1, return_counts=True)
+    return [
+        (int(r), float(k * BLOCK_S), int(n)) for (r, k), n in zip(blocks.T, counts, strict=True)
+    ]
 
 
 def spread_evenly(count: int, most: int) -> list[int]:
@@ -177,30 +180,33 @@ def take_lesson(
 ) -> Lesson:
     """Listens to at most `hours` of the source, spread evenly over it, and keeps a sample of at
     most `segments` sound events and `windows` clips. Recordings that break are skipped."""
-    excerpts = Sampler[Excerpt](segments, seed)
-    clips = Sampler[FloatArray](windows, seed + 1)
-    everything = blocks_with_windows(source)
-    chosen = spread_evenly(len(everything), max(1, int(hours * 3600 / BLOCK_S)))
-    heard_s = 0.0
-    for done, (recording, from_s) in enumerate(everything[i] for i in chosen):
-        progress("listening", done, len(chosen))
+    blocks = blocks_with_windows(source)
+    blocks = [blocks[i] for i in spread_evenly(len(blocks), max(1, int(hours * 3600 / BLOCK_S)))]
+    there = sum(count for *_, count in blocks)
+    wanted = np.zeros(there, dtype=bool)
+    wanted[np.random.default_rng(seed + 1).permutation(there)[:windows]] = True
+    chosen = np.split(wanted, np.cumsum([count for *_, count in blocks])[:-1])
+    excerpts, clips, heard_s = Sampler[Excerpt](segments, seed), [], 0.0
+    for done, ((recording, from_s, _), mask) in enumerate(zip(blocks, chosen, strict=True)):
+        progress("listening", done, len(blocks))
         try:
             block, inside = next(listener.blocks(source, recording, from_s))
         except RecordingError as error:
             skip(source, error)
             continue
-        heard = listener.hear(block, inside)
+        heard = listener.hear(block, inside[mask])
         excerpts.add([e for e, own in zip(heard.excerpts, heard.owned, strict=True) if own])
-        clips.add(list(heard.clips.astype(np.float16)))
+        clips.append(heard.clips.astype(np.float16))
         heard_s += block.end_s - block.start_s
-    progress("listening", len(chosen), len(chosen))
-    if not clips.seen:
+    progress("listening", len(blocks), len(blocks))
+    if not clips:
         raise NothingToRead("no window could be read from any recording: see what was skipped")
+    share = min(1.0, windows / there)
     return Lesson(
         excerpts.sample(),
         heard_s / 3600 * excerpts.share,
-        np.stack(clips.sample()),
-        heard_s / 3600 * clips.share,
+        np.concatenate(clips),
+        heard_s / 3600 * share,
     )
 
 
