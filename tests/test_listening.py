@@ -102,5 +102,5 @@ def test_a_broken_recording_is_skipped_and_the_others_are_heard(chorus, listener
     before = len(source.skipped)
     (tmp_path / "a.wav").unlink()
     lesson = take_lesson(listener, source, hours=24, segments=30, windows=50, seed=0)
-    assert len(lesson.clips) == 50
+    assert 10 < len(lesson.clips) < 40  # the share of fifty that falls to the other
     assert [s.path for s in source.skipped[before:]] == [str(tmp_path / "a.wav")]
