@@ -52,6 +52,12 @@ def test_the_same_seed_gives_the_same_numbers(chorus):
     pd.testing.assert_frame_equal(once, again)
 
 
+def test_the_seed_reaches_all_that_draws_at_random():
+    config = Detector(seed=7).config
+    assert config["model"]["seed"] == config["scorer"]["seed"] == config["training"]["seed"] == 7
+    assert Detector(scorer={"seed": 3}, seed=7).config["scorer"]["seed"] == 3
+
+
 def test_a_loaded_detector_scores_as_the_saved_one_did(run, chorus, tmp_path):
     fresh = Detector.load(run).score(chorus[0])
     with Store.open(run) as store:

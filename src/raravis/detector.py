@@ -27,6 +27,7 @@ from raravis.listening import Listener, skip, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
 from raravis.progress import Progress, silent
+from raravis.registry import parameters
 from raravis.segments import Segmenter
 from raravis.sound.features import LogMel
 from raravis.sources import Source
@@ -86,10 +87,10 @@ class Detector:
         segments = {**(segments or {}), "frames_per_s": features["frames_per_s"]}
         explained = closed_form and explainer["name"] != "none"
         self.config: Options = {
-            "model": _complete(models, model, "model"),
-            "scorer": _complete(scorers, _named(scorer or {}, usual), "scorer"),
-            "explainer": _complete(models, explainer, "explainer") if explained else "none",
-            "threshold": _complete(thresholds, _named(threshold, "rate"), "threshold"),
+            "model": _complete(models, model, "model", seed),
+            "scorer": _complete(scorers, _named(scorer or {}, usual), "scorer", seed),
+            "explainer": _complete(models, explainer, "explainer", seed) if explained else "none",
+            "threshold": _complete(thresholds, _named(threshold, "rate"), "threshold", seed),
             "source": complete(AudioSource, source or {}, "source"),
             "features": features,
             "segments": complete(Segmenter, segments, "segments"),
@@ -355,8 +356,10 @@ def _is_a(kind: type, model: str) -> bool:
     return isinstance(cls, type) and issubclass(cls, kind)
 
 
-def _complete(registry: Any, member: Options, what: str) -> Options:
-    """A member's table with all its defaults, so that a saved run states every setting."""
+def _complete(registry: Any, member: Options, what: str, seed: int) -> Options:
+    """A member's table with all its defaults, so that a saved run states every setting; where it
+    draws at random, it follows the detector's seed unless it has one of its own."""
     cls = registry.get(member["name"])
-    what = f"{what} {member['name']!r}"
-    return {"name": member["name"], **complete(cls, _options(member), what)}
+    own = {"seed": seed} if "seed" in parameters(cls) else {}
+    complete_ = complete(cls, {**own, **_options(member)}, f"{what} {member['name']!r}")
+    return {"name": member["name"], **complete_}
