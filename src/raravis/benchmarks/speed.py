@@ -143,11 +143,14 @@ def _scale() -> Standardise:
 
 # --- memory and start-up -----------------------------------------------------------------------
 
+# VmHWM and not ru_maxrss, which a process inherits from the one that started it.
 DETECT = """
-import resource, sys
+import sys
+from pathlib import Path
 from raravis.detector import Detector
 Detector().fit(sys.argv[1]).score(sys.argv[1], run=sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 HELP = """
 import resource, subprocess, sys
@@ -158,8 +161,8 @@ print(usage.ru_utime + usage.ru_stime)
 
 
 def memory(hours: tuple[int, ...] = (1, 6)) -> list[Row]:
-    """Largest resident memory of `detect` on recordings of several lengths, each in a process of
-    its own."""
+    """Largest resident memory of learning and scoring recordings of several lengths, each in a
+    process of its own; on Linux."""
     rows: list[Row] = []
     for length in hours:
         with tempfile.TemporaryDirectory() as folder:
