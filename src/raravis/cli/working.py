@@ -219,7 +219,8 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
             }
         )
     else:
-        title = f"{len(events)} rare events" + (", the first 20" if len(events) > 20 else "")
+        title = "1 rare event" if len(events) == 1 else f"{len(events)} rare events"
+        title += ", the first 20" if len(events) > 20 else ""
         console.print_table(
             ["rank", "recording", "when", "length", "score", "p"],
             [
