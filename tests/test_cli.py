@@ -69,6 +69,12 @@ def test_detect_does_not_write_over_a_run(found, chorus):
     assert "holds a run already" in again.stderr and "--overwrite" in again.stderr
 
 
+def test_a_run_is_not_removed_for_recordings_that_are_not_there(found, tmp_path):
+    done = raravis("detect", tmp_path / "typo", "--out", found[0], "--overwrite")
+    assert done.returncode == 1 and "typo" in done.stderr
+    assert (found[0] / "report.html").exists()
+
+
 def test_scores_are_csv_with_the_promised_columns(found):
     table = pd.read_csv(io.StringIO(ask("scores", found[0])))
     assert list(table.columns) == ["recording", "start_s", "end_s", "score", "p_value"]

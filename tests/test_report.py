@@ -227,7 +227,8 @@ def test_a_report_of_nothing_can_be_written(report):
 @pytest.mark.parametrize("url", ["file.wav", "../a%20b/c.wav", "sub/12:30.wav"])
 def test_takes_urls_relative_to_the_page(report, url):
     first = dataclasses.replace(report.recordings[0], url=url)
-    pack(dataclasses.replace(report, recordings=[first, report.recordings[1]]))
+    packed = pack(dataclasses.replace(report, recordings=[first, report.recordings[1]]))
+    assert url in str(packed)
 
 
 @pytest.mark.parametrize("url", ["https:x", "//host/file.wav", "javascript:1", "\\\\host\\x"])

@@ -15,6 +15,8 @@ from raravis.errors import DataError, RunError
 
 if TYPE_CHECKING:
     from raravis.detector import Detector
+    from raravis.progress import Progress
+    from raravis.sources.audio import AudioSource
 
 Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
 Run = Annotated[Path, typer.Argument(help="Folder of a run.")]
@@ -40,14 +42,8 @@ def detect(
 
     Example: raravis detect recordings/ --out run
     """
-    from raravis.detector import Detector
-
-    make_room(out, overwrite)
-    detector = Detector.from_config(config or {})
     with console.showing_progress() as progress:
-        source = detector.open(paths)
-        tell_resampled(source.resampled)
-        detector.fit(source, progress).save(out)
+        detector, source = learn(paths, out, overwrite, config or {}, progress)
         detector.score(source, run=out, progress=progress)
         page = write_report(out, progress)
     finish(out, detector, page, strict, as_json)
@@ -65,14 +61,8 @@ def fit(
 
     Example: raravis fit recordings/ --out run
     """
-    from raravis.detector import Detector
-
-    make_room(out, overwrite)
-    detector = Detector.from_config(config or {})
     with console.showing_progress() as progress:
-        source = detector.open(paths)
-        tell_resampled(source.resampled)
-        detector.fit(source, progress).save(out)
+        _, source = learn(paths, out, overwrite, config or {}, progress)
     console.list_skipped(source.skipped)
     console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
     refuse_skipped(strict, len(source.skipped))
@@ -173,6 +163,23 @@ def demo(
 # --- what the verbs share ----------------------------------------------------------------------
 
 
+def learn(
+    paths: list[Path], out: Path, overwrite: bool, config: Table, progress: Progress
+) -> tuple[Detector, AudioSource]:
+    """A detector that has learned from recordings and is saved in `out`; and the recordings.
+
+    What is in the way is only removed when the settings and the recordings are known to be good.
+    """
+    from raravis.detector import Detector
+
+    detector = Detector.from_config(config)
+    source = detector.open(paths)
+    tell_resampled(source.resampled)
+    make_room(out, overwrite)
+    detector.fit(source, progress).save(out)
+    return detector, source
+
+
 def make_room(folder: Path, overwrite: bool) -> None:
     """Makes sure that a new run can be written. Raises RunError where one is in the way."""
     there = [name for name in RUN_FILES if (folder / name).exists()]
@@ -192,7 +199,9 @@ def make_room(folder: Path, overwrite: bool) -> None:
         raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
-def write_report(run: Path, progress: Any, out: Path | None = None, most_events: int = 40) -> Path:
+def write_report(
+    run: Path, progress: Progress, out: Path | None = None, most_events: int = 40
+) -> Path:
     """The report of a run as a page; returns where it lies."""
     from raravis.explain import explain
     from raravis.report import write
