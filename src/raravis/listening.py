@@ -21,6 +21,7 @@ from raravis.sources import Block, Source
 from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
 
 BLOCK_S = 300.0
+CONTEXT_S = 10.0  # around a block, from which its slow background is learned
 Item = TypeVar("Item")
 
 
@@ -71,7 +72,9 @@ class Listener:
         everything = source.windows  # in order of recordings
         first, last = np.searchsorted(everything.recording, [recording, recording + 1])
         windows = everything[first:last]
-        margin_s = max(10.0, self.window_s + 1)
+        margin_s = self.window_s + 1
+        if self.segmenter is not None or self.features.background:
+            margin_s = max(CONTEXT_S, margin_s)
         for block in source.blocks(recording, from_s, BLOCK_S, margin_s):
             inside = (windows.start_s >= block.start_s) & (windows.start_s < block.end_s)
             yield block, windows[inside]
