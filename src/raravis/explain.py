@@ -163,11 +163,9 @@ class Explainer:
                 much = f"{share:.0%} of all windows" if share < 0.995 else "nearly everything else"
                 reasons.append(f"It is {words} than {much}.")
         if near and len(self.embedding) > 1:
-            usual = self._usual_distance()
-            reasons.append(
-                f"Its nearest ordinary neighbour lies {near[0][1] / usual:.1f} times as far away "
-                "as is usual."
-            )
+            ratio = near[0][1] / self._usual_distance()
+            times = f"{ratio:.1f} times" if ratio < 10 else "more than 10 times"
+            reasons.append(f"Its nearest ordinary neighbour lies {times} as far away as is usual.")
         return reasons
 
     def _share_below(self, scorer: str, event: Event) -> float | None:
