@@ -255,17 +255,16 @@ def test_the_background_follows_slow_wind():
 def test_the_background_of_a_block_is_that_of_the_whole():
     features = LogMel(background=True)
     samples = noise(60, 8000) * np.linspace(0.1, 1, 480000, dtype=np.float32)
-    whole = features.decibels(samples, 8000, 0, 0, 3000)
-    first = 14 * 8000
-    block = features.decibels(samples[first : 46 * 8000], 8000, first, 1000, 2000)
-    np.testing.assert_allclose(block, whole[:, 1000:2000], atol=1e-3)
+    power = features.power(samples, 8000, 0, 0, 3000)
+    whole, block = features.decibels(power), features.decibels(power[:, 700:2300])
+    np.testing.assert_allclose(block[:, 300:1300], whole[:, 1000:2000], atol=1e-3)
     assert abs(np.median(whole)) < 3
 
 
 def test_decibels_without_options_are_the_plain_logarithm():
     features, samples = LogMel(), noise(2, 8000)
-    plain = features.log(features.power(samples, 8000, 0, 10, 90))
-    np.testing.assert_array_equal(features.decibels(samples, 8000, 0, 10, 90), plain)
+    power = features.power(samples, 8000, 0, 10, 90)
+    np.testing.assert_array_equal(features.decibels(power), features.log(power))
 
 
 def test_loudness_is_taken_off_window_by_window():

@@ -16,7 +16,7 @@ from raravis.errors import NothingToRead, RecordingError
 from raravis.progress import Progress, silent
 from raravis.segments import Excerpt, Segmenter
 from raravis.sound.features import LogMel
-from raravis.sound.normalising import background_db
+from raravis.sound.normalising import background_step
 from raravis.sources import Block, Source
 from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
 
@@ -82,7 +82,8 @@ class Listener:
     def hear(self, block: Block, windows: Windows) -> Heard:
         """Spectrogram, sound events and clips of one block."""
         per_s = self.features.frames_per_s
-        start_frame = int(np.ceil(block.first_sample / block.rate_hz * per_s))
+        step = background_step(per_s)  # blocks begin on one grid, so that they agree
+        start_frame = step * int(np.ceil(block.first_sample / block.rate_hz * per_s / step))
         stop_frame = int((block.first_sample + len(block.samples)) / block.rate_hz * per_s)
         power = self.features.power(
             block.samples, block.rate_hz, block.first_sample, start_frame, stop_frame
@@ -99,9 +100,7 @@ class Listener:
         bands, frames = self.clip_shape
         if not len(starts):
             return np.zeros((0, bands, frames), dtype=np.float32)
-        decibels = self.features.log(power)
-        if self.features.background:
-            decibels -= background_db(decibels, self.features.frames_per_s)
+        decibels = self.features.decibels(power)
         missing = max(0, frames - decibels.shape[1])
         decibels = np.pad(decibels, ((0, 0), (0, missing)), mode="edge")
         return self.features.cut(decibels, np.clip(starts, 0, decibels.shape[1] - frames), frames)

@@ -22,7 +22,7 @@ from torch import Tensor
 from raravis.errors import ParameterError
 from raravis.learned import Learned
 from raravis.sound.mel import SCALES, band_edges, triangles
-from raravis.sound.normalising import Standardise, background_db, background_step, without_loudness
+from raravis.sound.normalising import Standardise, background_db, without_loudness
 from raravis.windows import FloatArray, IntArray
 
 __all__ = ["FLOOR", "LogMel", "Standardise", "background_db", "without_loudness"]
@@ -177,28 +177,16 @@ class LogMel(Learned):
         db *= np.float32(10 / np.log(10))
         return db
 
-    def decibels(
-        self,
-        samples: FloatArray,
-        rate_hz: int,
-        first_sample: int,
-        start_frame: int,
-        stop_frame: int,
-    ) -> FloatArray:
-        """Decibels of the bands, (F, T); without the slow background where that is asked for.
+    def decibels(self, power: FloatArray) -> FloatArray:
+        """Decibels of power (F, T); without the slow background where that is asked for.
 
-        The background of a moment is learned from all samples that are given, so give 5 s more on
-        either side than the frames need.
+        The background of a moment is learned from all frames that are given, in steps of 0.1 s
+        from the first: begin at a multiple of that, and give 5 s more on either side than needed.
         """
-        if not self.background:
-            return self.log(self.power(samples, rate_hz, first_sample, start_frame, stop_frame))
-        step = background_step(self.frames_per_s)
-        wide_from = -(-self.frames(first_sample / rate_hz) // step) * step
-        wide_to = max(stop_frame, self.frames((first_sample + len(samples)) / rate_hz))
-        wide_from = min(wide_from, start_frame // step * step)
-        db = self.log(self.power(samples, rate_hz, first_sample, wide_from, wide_to))
-        db -= background_db(db, self.frames_per_s)
-        return db[:, start_frame - wide_from : stop_frame - wide_from]
+        db = self.log(power)
+        if self.background:
+            db -= background_db(db, self.frames_per_s)
+        return db
 
     def cut(self, db: FloatArray, starts: IntArray, frames: int) -> FloatArray:
         """Windows of so many frames from (F, T), (N, F, frames); all equally loud where asked."""
