@@ -14,33 +14,47 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 # docs/architecture.md draws this. "raravis.models." stands for the files in models/.
 FLOORS = {
-    9: "raravis raravis.__main__ raravis.cli raravis.cli.",
-    8: "raravis.explain raravis.showroom raravis.benchmarks raravis.benchmarks.",
-    7: "raravis.evaluation raravis.description raravis.inspection raravis.report raravis.report.",
-    6: "raravis.detector",
-    5: "raravis.layers",
+    10: "raravis raravis.__main__ raravis.cli raravis.cli.",
+    9: "raravis.explain raravis.showroom raravis.comparison raravis.comparison. "
+    "raravis.benchmarks raravis.benchmarks.",
+    8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
+    "raravis.inspection. raravis.report raravis.report.",
+    7: "raravis.detector",
+    6: "raravis.senses.",
+    5: "raravis.layers raravis.row_networks raravis.row_ensemble raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
     "raravis.training",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
-    "raravis.segments raravis.store raravis.store. raravis.folders",
+    "raravis.segments raravis.store raravis.store. raravis.folders raravis.novelty "
+    "raravis.novelty.",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
-    "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.blocks raravis.times "
-    "raravis.pictures raravis.durable",
+    "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
+    "raravis.blocks raravis.times raravis.pictures raravis.durable raravis.series "
+    "raravis.series.",
     1: "raravis.errors",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
 
-MEMBERS = ("raravis.models.", "raravis.sources.", "raravis.scorers.", "raravis.benchmarks.")
+MEMBERS = (
+    "raravis.models.",
+    "raravis.sources.",
+    "raravis.scorers.",
+    "raravis.senses.",
+    "raravis.benchmarks.",
+)
 TORCH_ROOMS = (
     "raravis.sound.features",
     "raravis.blocks",
     "raravis.networks",
     "raravis.models.autoencoder",
+    "raravis.models.series_autoencoders",
     "raravis.training",
     "raravis.layers",
-    "raravis.detector",
+    "raravis.row_networks",
+    "raravis.senses.",
     "raravis.explain",
     "raravis.description",
+    "raravis.comparison",
     "raravis.benchmarks.",
 )
 HEAVY = ("torch", "matplotlib", "pandas", "sklearn", "scipy")

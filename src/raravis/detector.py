@@ -30,7 +30,7 @@ from raravis.progress import Progress, silent
 from raravis.registry import parameters
 from raravis.segments import Segmenter
 from raravis.sound.features import LogMel
-from raravis.sources import Source
+from raravis.sources import SoundSource as Source
 from raravis.sources.audio import AudioSource
 from raravis.store import Rows, Store
 from raravis.thresholds import find_events

@@ -17,7 +17,7 @@ from raravis.progress import Progress, silent
 from raravis.segments import Excerpt, Segmenter
 from raravis.sound.features import LogMel
 from raravis.sound.normalising import background_step
-from raravis.sources import Block, Source
+from raravis.sources import Block, SoundSource
 from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
 
 BLOCK_S = 300.0
@@ -66,7 +66,7 @@ class Listener:
         return len(self.band_hz), self.features.frames(self.window_s)
 
     def blocks(
-        self, source: Source, recording: int, from_s: float = 0.0
+        self, source: SoundSource, recording: int, from_s: float = 0.0
     ) -> Iterator[tuple[Block, Windows]]:
         """Blocks of one recording from `from_s` on, each with the windows that start in it."""
         everything = source.windows  # in order of recordings
@@ -120,7 +120,7 @@ class Lesson:
     clip_hours: float
 
 
-def blocks_with_windows(source: Source) -> list[tuple[int, float, int]]:
+def blocks_with_windows(source: SoundSource) -> list[tuple[int, float, int]]:
     """(recording, start in s, windows) of every block in which a window starts, in order."""
     windows = source.windows
     keys = np.stack([windows.recording, windows.start_s // BLOCK_S])  # (2, N)
@@ -172,7 +172,7 @@ class Sampler(Generic[Item]):
 
 def take_lesson(
     listener: Listener,
-    source: Source,
+    source: SoundSource,
     *,
     hours: float,
     segments: int,
@@ -212,6 +212,6 @@ def take_lesson(
     )
 
 
-def skip(source: Source, error: RecordingError) -> None:
+def skip(source: SoundSource, error: RecordingError) -> None:
     """Notes in the source that a recording broke while it was read."""
     source.skipped.append(Skipped(error.path, error.reason))

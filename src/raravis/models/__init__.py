@@ -1,8 +1,8 @@
 """Windows -> Encoded(embedding, terms). A new model is one file in this folder.
 
-There are two kinds. A `ClosedForm` model is fitted at once, in numpy. A network
-(`raravis.networks.Network`) is a torch module that `raravis.training` teaches step by step.
-This file loads no torch.
+There are three kinds. A `ClosedForm` model is fitted at once, in numpy. A `RowModel` sees the
+rows of a series, channel by channel, and is numpy as well. A network (`raravis.networks.Network`)
+is a torch module that `raravis.training` teaches step by step. This file loads no torch.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, Self, TypeVar
 
+import numpy as np
+
 from raravis.encoded import Encoded
 from raravis.learned import Learned
 from raravis.registry import Registry
+from raravis.windows import FloatArray
 
 Window = TypeVar("Window")
 
@@ -28,6 +31,35 @@ class ClosedForm(Learned, ABC, Generic[Window]):
     @abstractmethod
     def encode(self, windows: Sequence[Window]) -> Encoded:
         """Embedding and terms of each window; does not change the model."""
+
+
+class RowModel(Learned, ABC):
+    """Sees rows of scaled channels, and says how far each channel lies from what was expected.
+
+    context  rows before a row that are looked at; a row with fewer before it cannot be scored.
+
+    The score of a row is the root of the mean over channels of its squared contributions, so each
+    contribution says how much of the score its channel made. Everything is causal: what comes
+    after a row changes nothing.
+    """
+
+    context: int
+
+    @abstractmethod
+    def fit(self, stretches: Sequence[FloatArray]) -> Self:
+        """Learns from stretches (n, C) of finite scaled rows, each without a break.
+
+        Raises DataError where there are too few rows.
+        """
+
+    @abstractmethod
+    def contributions(self, rows: FloatArray) -> FloatArray:
+        """Of the last n rows among (context + n, C), each channel's, (n, C), not negative."""
+
+
+def row_scores(contributions: FloatArray) -> FloatArray:
+    """Scores (n,) of rows from their channels' contributions (n, C); NaN stays NaN."""
+    return np.asarray(np.sqrt(np.square(contributions, dtype=np.float64).mean(axis=1)))
 
 
 _registry: Registry[Any] = Registry("model", __name__)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raravis.registry import Registry
+from raravis.series.rows import Series
 from raravis.windows import FloatArray, Recording, Skipped, Windows
 
 
@@ -34,30 +35,58 @@ class Block:
     rate_hz: int
 
 
+@dataclass(frozen=True)
+class RowBlock:
+    """A stretch of rows of one recording that is processed at once, with the rows before it.
+
+    recording  index into `Source.recordings`.
+    first_row  row of the recording that the block answers for first.
+    context    how many rows before it stand at the beginning of `series`: as many as were asked
+               for, fewer at the recording's start.
+    series     the rows before the block, and the block.
+    end_s      where the block ends: the time of the row after it, or the recording's end.
+    """
+
+    recording: int
+    first_row: int
+    context: int
+    series: Series
+    end_s: float
+
+
 class Source(ABC):
     """Recordings of one kind.
 
     recordings  what was found and can be opened, in order of time, then name.
     skipped     what could not be used, and why; grows while reading.
+    remarks     what was read, but not as it stood, and how: "plant.csv: 12 rows were out of order".
     windows     the fixed windows of all recordings, in order.
-    rate_hz     the common rate at which samples are given out.
     """
 
     recordings: list[Recording]
     skipped: list[Skipped]
-    rate_hz: int
+    remarks: list[str]
 
     @property
     @abstractmethod
     def windows(self) -> Windows:
-        """All fixed windows: `window_s` long, every `hop_s`, as far as they fit."""
+        """All fixed windows: as far as they fit."""
 
     def __len__(self) -> int:
         return len(self.windows)
 
     @abstractmethod
     def __getitem__(self, index: int) -> FloatArray:
-        """Samples of fixed window `index`, (S,) float32, read from disk now."""
+        """Fixed window `index`, float32, read from disk now."""
+
+
+class SoundSource(Source):
+    """Recordings of sound: samples at one common rate.
+
+    rate_hz  the common rate at which samples are given out.
+    """
+
+    rate_hz: int
 
     @abstractmethod
     def read(self, recording: int, start_s: float, end_s: float) -> FloatArray:
@@ -76,6 +105,36 @@ class Source(ABC):
         taken up again at a border gives the same numbers. Raises RecordingError where the file
         ends too early or breaks.
         """
+
+
+class RowSource(Source):
+    """Recordings that are series: the same channels in every recording, one row a moment.
+
+    channels     (C,) names, in the order in which all recordings give them out.
+    interval_s   usual time from row to row, seconds.
+    rows         rows of each recording.
+    learn_until  for each recording, the rows at its start that its format sets apart for
+                 learning; None where it says nothing.
+    """
+
+    channels: tuple[str, ...]
+    interval_s: float
+    rows: list[int]
+    learn_until: list[int | None]
+
+    @abstractmethod
+    def read(self, recording: int, first_row: int, stop_row: int) -> Series:
+        """Rows first_row .. stop_row - 1 of one recording, as far as they exist.
+
+        Raises RecordingError where the file cannot be read there.
+        """
+
+    @abstractmethod
+    def blocks(
+        self, recording: int, from_s: float = 0.0, length: int = 65_536, context: int = 0
+    ) -> Iterator[RowBlock]:
+        """The recording in blocks of `length` rows, each with `context` rows before it, from the
+        first row at or after `from_s` on. Memory does not grow with the recording."""
 
 
 _registry: Registry[Source] = Registry("source", __name__)

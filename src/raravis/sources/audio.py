@@ -15,7 +15,7 @@ import numpy as np
 from raravis.errors import NothingToRead, ParameterError, RecordingError
 from raravis.folders import Found, find_files
 from raravis.sound.audiofile import SUFFIXES, AudioFile, AudioReader, inspect
-from raravis.sources import Block, Source, register
+from raravis.sources import Block, SoundSource, register
 from raravis.times import Between, header_time, parse_between, start_time, time_zone
 from raravis.windows import FloatArray, IntArray, Recording, Skipped, Windows
 
@@ -33,7 +33,7 @@ class _Stretch:
 
 
 @register("audio")
-class AudioSource(Source):
+class AudioSource(SoundSource):
     """Recordings of sound: WAV, FLAC, OGG, MP3 and AIFF files, or folders of them.
 
     paths      a file or folder, or several. Folders are searched through; hidden files are not
@@ -69,6 +69,7 @@ class AudioSource(Source):
         self.timezone = time_zone(timezone)
         self.between = None if between is None else parse_between(between)
         self.skipped: list[Skipped] = []
+        self.remarks: list[str] = []
         roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
         files, closed_folders = find_files(roots, SUFFIXES)
         for folder in closed_folders:
