@@ -132,7 +132,7 @@ def test_windows_and_bands_of_other_sizes_work(chorus):
         **QUICK,
     )
     table = detector.fit(chorus[0]).score(chorus[0])
-    assert detector.listener.clip_shape == (64, 40)
+    assert detector.sense.listener.clip_shape == (64, 40)
     assert len(table) == 375
 
 

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 
 from raravis.detector import Detector
-from raravis.explain import Explainer, explain
+from raravis.explain import explain
+from raravis.explain.sound import Explainer
 from raravis.showroom import Showroom, to_ogg
 from raravis.store import Store
 from raravis.windows import Event
@@ -21,7 +22,7 @@ def report(run):
 @pytest.fixture
 def explainer(run):
     with Store.open(run) as store:
-        yield Explainer(run, Detector.load(run), store)
+        yield Explainer(run, Detector.load(run).sense, store)
 
 
 def test_every_event_is_seen_heard_and_compared(report):
@@ -78,7 +79,7 @@ def test_an_event_at_the_border_is_shown_within_the_recording(explainer):
 
 def test_a_clip_is_what_the_listener_heard(explainer, chorus):
     clip = explainer.showroom.clip(0, 10.0, 12.0, 0.0)
-    listener, source = explainer.detector.listener, explainer.detector.open(chorus[0])
+    listener, source = explainer.sense.listener, explainer.sense.open(chorus[0])
     block, windows = next(listener.blocks(source, 0))
     heard = listener.hear(block, windows).clips[20]  # the window from 10 to 11 s
     np.testing.assert_allclose(clip.picture.db[:, :50], heard, atol=0.01)
@@ -113,5 +114,5 @@ def test_without_an_explainer_there_is_nothing_to_expect(chorus, tmp_path):
     report = explain(tmp_path)
     assert all(event.reconstructed is None for event in report.events)
     assert all(event.original.picture is not None for event in report.events)
-    room = Showroom(detector, [])
+    room = Showroom(detector.sense, [])
     assert room.clip(0, 0.0, 1.0, 0.5).picture is None

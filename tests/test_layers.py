@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # docs/architecture.md draws this. "raravis.models." stands for the files in models/.
 FLOORS = {
     10: "raravis raravis.__main__ raravis.cli raravis.cli.",
-    9: "raravis.explain raravis.showroom raravis.comparison raravis.comparison. "
+    9: "raravis.explain raravis.explain. raravis.showroom raravis.comparison raravis.comparison. "
     "raravis.benchmarks raravis.benchmarks.",
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
     "raravis.inspection. raravis.report raravis.report.",

@@ -18,7 +18,7 @@ from raravis.segments import Excerpt, Segmenter
 from raravis.sound.features import LogMel
 from raravis.sound.normalising import background_step
 from raravis.sources import Block, SoundSource
-from raravis.windows import BoolArray, FloatArray, IntArray, Skipped, Windows
+from raravis.windows import BoolArray, FloatArray, IntArray, Windows
 
 BLOCK_S = 300.0
 CONTEXT_S = 10.0  # around a block, from which its slow background is learned
@@ -194,7 +194,7 @@ def take_lesson(
         try:
             block, inside = next(listener.blocks(source, recording, from_s))
         except RecordingError as error:
-            skip(source, error)
+            source.skip(error)
             continue
         heard = listener.hear(block, inside[mask])
         excerpts.add([e for e, own in zip(heard.excerpts, heard.owned, strict=True) if own])
@@ -210,8 +210,3 @@ def take_lesson(
         np.concatenate(clips),
         heard_s / 3600 * share,
     )
-
-
-def skip(source: SoundSource, error: RecordingError) -> None:
-    """Notes in the source that a recording broke while it was read."""
-    source.skipped.append(Skipped(error.path, error.reason))

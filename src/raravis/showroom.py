@@ -14,10 +14,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from raravis.detector import Detector
 from raravis.errors import DataError, RecordingError
 from raravis.layers import WindowLayer
 from raravis.report import Clip, Picture
+from raravis.senses.sound import SoundSense
 from raravis.sources.audio import AudioSource
 from raravis.windows import FloatArray, Recording
 
@@ -30,10 +30,10 @@ class Showroom:
     recordings  those of the run, in its order; a clip's `recording` is an index into them.
     """
 
-    def __init__(self, detector: Detector, recordings: Sequence[Recording]) -> None:
-        self.listener = detector.listener
-        self.network = detector.layers.get("windows")
-        self.source = _reopen(detector, recordings)
+    def __init__(self, sense: SoundSense, recordings: Sequence[Recording]) -> None:
+        self.listener = sense.listener
+        self.network = sense.layers.get("windows")
+        self.source = _reopen(sense, recordings)
         there = self.source.recordings if self.source else []
         places = {recording.path: i for i, recording in enumerate(there)}
         self._place = {i: places[r.path] for i, r in enumerate(recordings) if r.path in places}
@@ -107,11 +107,11 @@ class Showroom:
         return expected[:, : db.shape[1]]
 
 
-def _reopen(detector: Detector, recordings: Sequence[Recording]) -> AudioSource | None:
+def _reopen(sense: SoundSense, recordings: Sequence[Recording]) -> AudioSource | None:
     """The recordings that are still where they were, or None."""
     paths = [recording.path for recording in recordings if Path(recording.path).is_file()]
     try:
-        return detector.open(paths) if paths else None
+        return sense.open(paths) if paths else None
     except DataError:
         return None  # the report shows what the run knows, without pictures
 

@@ -119,8 +119,8 @@ def describe(
 
     parts: dict[str, list[description.Row]] = {}
     if Path(what).is_dir():
-        detector = Detector.load(what)
-        for name, layer in detector.layers.items():
+        sense = Detector.load(what).sense
+        for name, layer in sense.layers.items():
             parts[name] = (
                 description.describe_network(layer.network, (1, *layer.shape))
                 if isinstance(layer, WindowLayer)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from raravis.errors import RecordingError
 from raravis.registry import Registry
 from raravis.series.rows import Series
 from raravis.windows import FloatArray, Recording, Skipped, Windows
@@ -78,6 +79,10 @@ class Source(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> FloatArray:
         """Fixed window `index`, float32, read from disk now."""
+
+    def skip(self, error: RecordingError) -> None:
+        """Notes that a recording broke while it was read."""
+        self.skipped.append(Skipped(error.path, error.reason))
 
 
 class SoundSource(Source):

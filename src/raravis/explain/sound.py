@@ -1,4 +1,4 @@
-"""From a run to its report: what each event looks and sounds like, and why it is thought rare."""
+"""Events of sound: what each looks and sounds like, and why it is thought rare."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from raravis import report
-from raravis.detector import Detector
-from raravis.progress import Progress, silent
+from raravis.progress import Progress
+from raravis.senses.sound import SoundSense
 from raravis.showroom import Showroom
 from raravis.store import Store
 from raravis.windows import BoolArray, Event, Recording, Windows
@@ -24,30 +24,19 @@ AROUND_S = 0.5  # shown before and after an event
 LONGEST_S = 12.0  # shown of one event
 
 
-def explain(
-    folder: str | Path, most_events: int = 40, neighbours: int = 3, progress: Progress = silent
-) -> report.Report:
-    """Everything that stands in the report of a run folder."""
-    folder = Path(folder)
-    detector = Detector.load(folder)
-    with Store.open(folder) as store:
-        return Explainer(folder, detector, store).everything(most_events, neighbours, progress)
-
-
 class Explainer:
     """Looks events up in a run: where, what they look like, what lies near, what was expected."""
 
-    def __init__(self, folder: Path, detector: Detector, store: Store) -> None:
+    def __init__(self, folder: Path, sense: SoundSense, store: Store) -> None:
         self.folder = folder
-        self.detector = detector
+        self.sense = sense
         self.store = store
         self.recordings = [recording for recording, _ in store.recordings()]
         self.index = {r.name: i for i, r in enumerate(self.recordings)}
-        self.showroom = Showroom(detector, self.recordings)
-        self.judge = detector.layers[detector.main_layer].judges[detector.scorer]
-        self.windows = store.windows(detector.main_layer)
-        self.scores = store.scores(detector.main_layer, detector.scorer)[0]
-        self.embedding = np.asarray(store.embeddings(detector.main_layer), dtype=np.float32)
+        self.showroom = Showroom(sense, self.recordings)
+        self.windows = store.windows(sense.main_layer)
+        self.scores = store.scores(sense.main_layer, sense.scorer)[0]
+        self.embedding = np.asarray(store.embeddings(sense.main_layer), dtype=np.float32)
         self.grid = store.windows("windows")
         self.grid_scores = {s: store.scores("windows", s)[0] for s in store.scorers("windows")}
 
@@ -64,15 +53,15 @@ class Explainer:
             created=datetime.now().astimezone().isoformat(" ", "minutes"),
             summary=self._summary(len(events)),
             threshold=report.Threshold(
-                self.judge.level, float(self.judge.p_values(np.array([self.judge.level]))[0])
+                self.sense.level, float(self.sense.p_values(np.array([self.sense.level]))[0])
             ),
             recordings=[self._recording(i) for i in range(len(self.recordings))],
             events=shown,
             points=self._points(),
             members=self._members(),
             skipped=[(s.path, s.reason) for s in self.store.skipped()],
-            settings=self.detector.config,
-            scorer=self.detector.scorer,
+            settings={"kind": "sound", **self.sense.config},
+            scorer=self.sense.scorer,
         )
 
     # --- one event ---------------------------------------------------------------------------
@@ -101,7 +90,7 @@ class Explainer:
 
     def _span(self, recording: int, event: Event) -> tuple[float, float]:
         """What is shown of an event: a little more than itself, at least a window."""
-        window_s = self.detector.listener.window_s
+        window_s = self.sense.listener.window_s
         duration_s = self.recordings[recording].duration_s
         from_s, to_s = event.start_s - AROUND_S, event.end_s + AROUND_S
         if to_s - from_s > max(LONGEST_S, window_s):
@@ -136,7 +125,7 @@ class Explainer:
             return []
         row = self._row(event)
         distance = np.linalg.norm(self.embedding - self.embedding[row], axis=1)
-        distance[~(self.scores < self.judge.level)] = np.inf
+        distance[~(self.scores < self.sense.level)] = np.inf
         chosen: list[tuple[int, float]] = []
         for near in np.argsort(distance)[: 20 * count]:
             moment, start_s, end_s = self._place(int(near))
@@ -199,7 +188,7 @@ class Explainer:
             recording.start_time.isoformat() if recording.start_time else None,
             recording.duration_s,
             url,
-            self._timelines(self.detector.scorer)[index],
+            self._timelines(self.sense.scorer)[index],
         )
 
     def _timelines(self, scorer: str) -> list[report.Timeline]:
@@ -207,14 +196,14 @@ class Explainer:
         lines = []
         for index in range(len(self.recordings)):
             rows = windows.recording == index
-            if scorer == self.detector.scorer and self.detector.main_layer == "segments":
+            if scorer == self.sense.scorer and self.sense.main_layer == "segments":
                 rows &= scores >= 0  # below 0 no sound event was heard
             lines.append(report.Timeline(windows.start_s[rows], windows.end_s[rows], scores[rows]))
         return lines
 
     def _members(self) -> dict[str, report.Member]:
-        others = [name for name in self.grid_scores if name != self.detector.scorer]
-        layer = self.detector.layers.get("windows")
+        others = [name for name in self.grid_scores if name != self.sense.scorer]
+        layer = self.sense.layers.get("windows")
         judges = layer.judges if layer else {}
         return {
             name: report.Member(
@@ -248,7 +237,7 @@ class Explainer:
             ("Listened to", f"{_duration(hours)} in {_count(len(self.recordings), 'recording')}"),
             ("Rare events", str(events)),
         ]
-        if self.detector.main_layer == "segments":
+        if self.sense.main_layer == "segments":
             summary.insert(1, ("Sound events heard", f"{len(self.windows):,}"))
         errors = self.grid_scores.get("reconstruction")
         if errors is not None and len(errors):
@@ -257,7 +246,7 @@ class Explainer:
                 ("Largest reconstruction error", f"{np.nanmax(errors):.3g} ({where})"),
                 ("Mean reconstruction error", f"{np.nanmean(errors):.3g} (1 is the usual spread)"),
             ]
-        summary.append(("Alarm from score", f"{self.judge.level:.3g} ({self.detector.scorer})"))
+        summary.append(("Alarm from score", f"{self.sense.level:.3g} ({self.sense.scorer})"))
         skipped = len(self.store.skipped())
         summary.append(("Could not be read", str(skipped) if skipped else "nothing"))
         return summary

@@ -1,0 +1,1 @@
+"""Reading instruments: every row of a series is judged by what the rows before it let expect."""

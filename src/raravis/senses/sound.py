@@ -1,0 +1,181 @@
+"""Hearing: sound events described in closed form, and fixed windows seen by a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from raravis import models, scorers, thresholds
+from raravis.configuration import complete
+from raravis.errors import ParameterError
+from raravis.layers import SegmentLayer, WindowLayer, joined
+from raravis.learned import State
+from raravis.listening import Listener, take_lesson
+from raravis.models import ClosedForm
+from raravis.networks import Network
+from raravis.progress import Progress, silent
+from raravis.segments import Segmenter
+from raravis.senses import Options, Paths, Sense, completed, named, prefixed, register, under
+from raravis.sound.audiofile import SUFFIXES
+from raravis.sound.features import LogMel
+from raravis.sources import SoundSource
+from raravis.sources.audio import AudioSource
+from raravis.store import Rows
+from raravis.training import Training
+from raravis.windows import FloatArray
+
+MERGE_S = 1.0  # alarms closer than this are one event
+
+# What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
+BESIDE: dict[str, Options] = {
+    "reconstruction": {"name": "reconstruction"},
+    "knn": {"name": "knn"},
+    "mahalanobis": {"name": "mahalanobis"},
+    "loudness": {"name": "term", "term": "loudness"},
+}
+
+
+@register("sound")
+class SoundSense(Sense):
+    """Recordings of sound.
+
+    model      "sound-events" (whole sound events, in closed form; finds most) or a network such
+               as "conv-ae". A name, or a table {"name": "conv-ae", "latent": 10}.
+    scorer     what makes the score; by default "rarity" for sound events, "ensemble" for networks.
+    explainer  the network that shows, beside sound events, what was expected instead; "none" for
+               none. Where the model is a network, it explains itself.
+    threshold  "rate" (per_hour=30), "quantile" or "tail"; a name, or a table.
+    source, features, segments, training
+               options of `AudioSource`, `LogMel`, `Segmenter` and `Training`.
+    learn      how much is learned from at most: hours of recording, and a sample of so many
+               segments and windows. More recordings cost no more memory.
+    seed       of everything random; the same seed gives the same numbers.
+    """
+
+    suffixes = SUFFIXES
+    merge_s = MERGE_S
+
+    def __init__(
+        self,
+        model: str | Options = "sound-events",
+        scorer: str | Options | None = None,
+        explainer: str | Options = "conv-ae",
+        threshold: str | Options = "rate",
+        source: Options | None = None,
+        features: Options | None = None,
+        segments: Options | None = None,
+        training: Options | None = None,
+        learn: Options | None = None,
+        seed: int = 0,
+    ) -> None:
+        model, explainer = named(model, "sound-events"), named(explainer, "conv-ae")
+        closed_form = _is_a(ClosedForm, model["name"])
+        usual = "rarity" if closed_form else "ensemble"
+        features = complete(LogMel, features or {}, "features")
+        segments = {**(segments or {}), "frames_per_s": features["frames_per_s"]}
+        explained = closed_form and explainer["name"] != "none"
+        self.config = {
+            "model": completed(models, model, "model", seed),
+            "scorer": completed(scorers, named(scorer or {}, usual), "scorer", seed),
+            "explainer": completed(models, explainer, "explainer", seed) if explained else "none",
+            "threshold": completed(thresholds, named(threshold, "rate"), "threshold", seed),
+            "source": complete(AudioSource, source or {}, "source"),
+            "features": features,
+            "segments": complete(Segmenter, segments, "segments"),
+            "training": complete(Training, {"seed": seed, **(training or {})}, "training"),
+            "learn": complete(_learn, learn or {}, "learn"),
+            "seed": seed,
+        }
+        self.main_layer = "segments" if closed_form else "windows"
+        self.network = self.config["explainer"] if closed_form else self.config["model"]
+        _check_network(self.network)
+
+    @property
+    def scorer(self) -> str:
+        """Name of the scorer that makes the score."""
+        return str(self.config["scorer"]["name"])
+
+    @property
+    def level(self) -> float:
+        """The score from which on a window of the main layer raises an alarm."""
+        return float(self.layers[self.main_layer].judges[self.scorer].level)
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """Share of ordinary windows of the main layer that would score at least as high, (N,)."""
+        p_values: FloatArray = self.layers[self.main_layer].judges[self.scorer].p_values(scores)
+        return p_values
+
+    def open(self, paths: Paths) -> AudioSource:
+        """The recordings under `paths` (files or folders), cut as this detector cuts them."""
+        several = [paths] if isinstance(paths, str | Path) else list(paths)
+        return AudioSource(several, **self.config["source"])
+
+    def learn(self, source: SoundSource, progress: Progress = silent) -> None:
+        """Learns from a bounded, even sample of the recordings."""
+        self._build(source.rate_hz)
+        settings = {**self.config["learn"], "seed": self.config["seed"]}
+        lesson = take_lesson(self.listener, source, **settings, progress=progress)
+        for layer in self.layers.values():
+            layer.learn(lesson, progress)
+        # what was learned holds at this rate, whatever rates are scored later
+        self.config["source"]["rate_hz"] = source.rate_hz
+
+    def judged(
+        self, source: SoundSource, recording: int, from_s: float
+    ) -> Iterator[tuple[float, dict[str, Rows]]]:
+        """(scored until, rows by layer) for each block of one recording from `from_s` on."""
+        for block, windows in self.listener.blocks(source, recording, from_s):
+            heard = self.listener.hear(block, windows)
+            yield block.end_s, joined([layer.judge(heard) for layer in self.layers.values()])
+
+    def state(self) -> State:
+        """Everything learned, as arrays."""
+        parts = [prefixed(name, layer.state()) for name, layer in self.layers.items()]
+        return {name: array for part in parts for name, array in part.items()}
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`."""
+        self._build(self.config["source"]["rate_hz"])
+        for name, layer in self.layers.items():
+            layer.restore(under(name, state))
+
+    def _build(self, rate_hz: int) -> None:
+        """Makes what listens and the layers, for recordings of one rate."""
+        config = self.config
+        closed_form = self.main_layer == "segments"
+        main = {self.scorer: config["scorer"]}
+        self.listener = Listener(
+            LogMel(**config["features"]),
+            Segmenter(**config["segments"]) if closed_form else None,
+            config["source"]["window_s"],
+            rate_hz,
+        )
+        self.layers = {}
+        if closed_form:
+            self.layers["segments"] = SegmentLayer(config["model"], main, config["threshold"])
+        if self.network != "none":
+            self.layers["windows"] = WindowLayer(
+                self.network,
+                BESIDE if closed_form else BESIDE | main,
+                config["threshold"],
+                self.listener.clip_shape,
+                config["training"],
+                config["seed"],
+            )
+
+
+def _learn(hours: float = 24.0, segments: int = 2000, windows: int = 4096) -> None:
+    """The settings of [learn]: their names and defaults."""
+
+
+def _check_network(model: str | Options) -> None:
+    """Raises ParameterError where fixed windows were to be seen by what is no network."""
+    if isinstance(model, dict) and not _is_a(Network, model["name"]):
+        raise ParameterError(
+            f"fixed windows need a network, and {model['name']} is none: try conv-ae"
+        )
+
+
+def _is_a(kind: type, model: str) -> bool:
+    cls = models.get(model)
+    return isinstance(cls, type) and issubclass(cls, kind)
