@@ -132,3 +132,60 @@ def knn(bank: Sequence[Sequence[float]], z: Sequence[float], k: int, rescale: bo
         return sum(distance(m, point) for m in nearest(point)) / k
 
     return spacing(z) / (sum(spacing(m) for m in nearest(z)) / k if rescale else 1)
+
+
+def solve(matrix: list[list[float]], right: list[list[float]]) -> list[list[float]]:
+    """X with matrix X = right, by Gaussian elimination with pivots."""
+    rows = [list(a) + list(b) for a, b in zip(matrix, right, strict=True)]
+    size = len(rows)
+    for i in range(size):
+        pivot = max(range(i, size), key=lambda r: abs(rows[r][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [value / rows[i][i] for value in rows[i]]
+        for r in range(size):
+            if r != i:
+                rows[r] = [a - rows[r][i] * b for a, b in zip(rows[r], rows[i], strict=True)]
+    return [row[size:] for row in rows]
+
+
+def autoregression(
+    seen: Sequence[Sequence[float]],
+    new: Sequence[Sequence[float]],
+    lags: int,
+    window: int,
+    ridge: float,
+) -> list[list[float]]:
+    """Root mean square errors of the last rows, over those of ordinary rows plus .02."""
+
+    def features(rows: Sequence[Sequence[float]], t: int) -> list[float]:
+        return [v for before in rows[t - lags : t] for v in before] + [1.0]
+
+    channels, n = len(seen[0]), len(seen) - lags
+    examples = [(features(seen, t), seen[t]) for t in range(lags, len(seen))]
+    size = channels * lags + 1
+    square = [
+        [sum(f[i] * f[j] for f, _ in examples) + ridge * n * (i == j) for j in range(size)]
+        for i in range(size)
+    ]
+    cross = [[sum(f[i] * x[c] for f, x in examples) for c in range(channels)] for i in range(size)]
+    weights = solve(square, cross)
+
+    def errors(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+        single = [
+            [
+                rows[t][c] - sum(f * w[c] for f, w in zip(features(rows, t), weights, strict=True))
+                for c in range(channels)
+            ]
+            for t in range(lags, len(rows))
+        ]
+        return [
+            [
+                math.sqrt(sum(e[c] ** 2 for e in single[t - window + 1 : t + 1]) / window)
+                for c in range(channels)
+            ]
+            for t in range(window - 1, len(single))
+        ]
+
+    learned = errors(seen)
+    ordinary = [math.sqrt(sum(e[c] ** 2 for e in learned) / len(learned)) for c in range(channels)]
+    return [[e[c] / (ordinary[c] + 0.02) for c in range(channels)] for e in errors(new)]
