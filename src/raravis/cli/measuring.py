@@ -20,12 +20,14 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for: data folder, settings of the detector, parts and number of seeds."""
+    """What was asked for: data folder, settings of the detector, parts, number of seeds, and the
+    folder for results row by row."""
 
     data: Path | None
     config: Table
     parts: list[str]
     seeds: int
+    out: Path | None = None
 
 
 def _soundscapes(order: Order) -> Rows:
@@ -93,6 +95,7 @@ def bench(
     data: Annotated[Path | None, typer.Option(help="Folder of the data sets.")] = None,
     part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds to average over.")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Folder for results row by row.")] = None,
     as_json: Json = False,
     config: Table | None = None,
 ) -> None:
@@ -103,7 +106,7 @@ def bench(
     if name not in BENCHMARKS:
         known = "; ".join(f"{known} ({what})" for known, (what, _) in BENCHMARKS.items())
         raise ParameterError(f"unknown benchmark {name!r}: choose one of {known}")
-    rows = BENCHMARKS[name][1](Order(data, config or {}, part or [], seeds))
+    rows = BENCHMARKS[name][1](Order(data, config or {}, part or [], seeds, out))
     if as_json:
         console.print_json(rows)
         return
