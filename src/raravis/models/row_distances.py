@@ -161,8 +161,8 @@ class RowKNN(RowModel):
     def contributions(self, rows: FloatArray) -> FloatArray:
         """Each channel's part of the distance, (n, C) of (context + n, C)."""
         windows = strided(rows, self.window)
-        distance = np.empty((len(windows), 1))
-        squares = np.empty(windows.shape[:2])
+        distance: FloatArray = np.empty((len(windows), 1))
+        squares: FloatArray = np.empty(windows.shape[:2])
         for start in range(0, len(windows), CHUNK):
             part = slice(start, start + CHUNK)
             distance[part, 0], squares[part] = self._nearest(windows[part])
