@@ -165,7 +165,7 @@ def test_nothing_readable_is_said_before_anything_is_learned(tmp_path):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model": "gpt"}, "unknown model 'gpt': choose one of conv-ae, sound-events"),
+        ({"model": "gpt"}, "unknown model 'gpt': choose one of autoregression, conv-ae, "),
         ({"scorer": {"kk": 3}}, "scorer 'rarity' has no setting 'kk': it has "),
         ({"features": {"mel": 3}}, "features has no setting 'mel': it has mels"),
         ({"colour": 3}, "the configuration has no setting 'colour': it has model, scorer"),

@@ -32,7 +32,7 @@ from raravis.thresholds import find_events
 from raravis.windows import Event, FloatArray
 
 FORMAT = 1  # of model.toml; raised when what is written could not be read by an older raravis
-KINDS = ("sound",)  # where nothing tells them apart, the first is meant
+KINDS = ("sound", "series")  # where nothing tells them apart, the first is meant
 
 
 class Detector:
@@ -67,6 +67,12 @@ class Detector:
         """A detector from nested tables, as in run.toml. Raises ParameterError for unknown ones."""
         return cls(**config)
 
+    @classmethod
+    def for_recordings(cls, paths: Paths, config: Mapping[str, Any]) -> Self:
+        """A detector for the kind of recordings that lies in `paths`, unless the nested tables
+        name one. Raises ParameterError for settings that this kind does not know."""
+        return cls(**{"kind": _kind_of(paths, KINDS), **config})
+
     @property
     def kind(self) -> str:
         """Of recordings: "sound" or "series"."""
@@ -92,7 +98,7 @@ class Detector:
     def open(self, paths: Paths) -> Any:
         """The recordings under `paths` (files or folders), cut as this detector cuts them."""
         if len(self._senses) > 1:
-            self._settle(_kind_of(paths, self._senses))
+            self._settle(_kind_of(paths, list(self._senses)))
         return self.sense.open(paths)
 
     def _settle(self, kind: str) -> None:
@@ -142,7 +148,7 @@ class Detector:
                 store.skip(skipped)
             self._events = self._find_events(store)
             store.replace_events(self._events)
-            self._write_summary(folder, store)
+            self._write_summary(folder, store, source)
             return store.table("windows", self.scorer)
 
     def _judged(
@@ -201,7 +207,7 @@ class Detector:
         detector.is_fitted = True
         return detector
 
-    def _write_summary(self, folder: Path, store: Store) -> None:
+    def _write_summary(self, folder: Path, store: Store, source: Source) -> None:
         """run.toml: configuration, versions, what was read and what could not be; events.csv."""
         packages = ("raravis", "numpy", "torch", "soundfile", "soxr")
         summary = {
@@ -218,6 +224,7 @@ class Detector:
                 for r, _ in store.recordings()
             ],
             "skipped": [{"path": s.path, "reason": s.reason} for s in store.skipped()],
+            "remarks": source.remarks,
         }
         write_atomically(folder / "run.toml", tomli_w.dumps(summary))
         write_atomically(folder / "events.csv", events_table(self._events).to_csv(index=False))
@@ -278,13 +285,13 @@ def _senses(kinds: Sequence[str], settings: Options) -> dict[str, Sense]:
     return made
 
 
-def _kind_of(paths: Paths, possible: Mapping[str, Sense]) -> str:
+def _kind_of(paths: Paths, possible: Sequence[str]) -> str:
     """Which kind of recordings lies in `paths`: the one of which there are most files."""
     several = [paths] if isinstance(paths, str | Path) else paths
-    every = [suffix for sense in possible.values() for suffix in sense.suffixes]
-    found, _ = find_files([Path(path) for path in several], every)
+    suffixes = {kind: senses.get(kind).suffixes for kind in possible}  # type: ignore[attr-defined]
+    found, _ = find_files([Path(path) for path in several], sum(suffixes.values(), ()))
     counts = {
-        kind: sum(file.path.name.lower().endswith(sense.suffixes) for file in found)
-        for kind, sense in possible.items()
+        kind: sum(file.path.name.lower().endswith(endings) for file in found)
+        for kind, endings in suffixes.items()
     }
     return max(counts, key=lambda kind: counts[kind])

@@ -68,22 +68,24 @@ class RowEnsemble(RowModel):
 
     def contributions(self, rows: FloatArray) -> FloatArray:
         """Each channel's part of the mean score, (n, C) of (context + n, C)."""
-        scored = (len(rows) - self.context, rows.shape[1])
-        squares, total = np.zeros(scored), np.zeros((scored[0], 1))
-        for member in self._members():
-            seen = member.contributions(rows, self.context)  # (n, C)
-            scores = row_scores(seen)[:, None]
-            squares += np.square(seen) / np.maximum(scores, SILENT)  # its share, weighted
-            total += scores
-        mean = total / len(self.names)
-        return np.asarray(mean * np.sqrt(squares / np.maximum(total, SILENT)))
+        return self.judge(rows)[0]
 
     def member_scores(self, rows: FloatArray) -> dict[str, FloatArray]:
         """Each member's score (n,) of rows (context + n, C), by name; their mean is the score."""
-        return {
-            name: row_scores(member.contributions(rows, self.context))
-            for name, member in zip(self.names, self._members(), strict=True)
-        }
+        return self.judge(rows)[1]
+
+    def judge(self, rows: FloatArray) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """`contributions` and `member_scores` at once."""
+        scored = (len(rows) - self.context, rows.shape[1])
+        squares, total = np.zeros(scored), np.zeros(scored[0])
+        scores = {}
+        for name, member in zip(self.names, self._members(), strict=True):
+            seen = member.contributions(rows, self.context)  # (n, C)
+            scores[name] = row_scores(seen)
+            squares += np.square(seen) / np.maximum(scores[name], SILENT)[:, None]  # weighted share
+            total += scores[name]
+        mean = total / len(self.names)
+        return np.sqrt(squares / np.maximum(total, SILENT)[:, None]) * mean[:, None], scores
 
     def _members(self) -> list[Member]:
         return [getattr(self, f"{name}_") for name in self.names]

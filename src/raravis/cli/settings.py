@@ -36,12 +36,16 @@ class Flag:
 
 
 FLAGS: dict[str, Flag] = {
-    "model": Flag("model.name", str, "What sees: sound-events (default), conv-ae, ..."),
-    "scorer": Flag("scorer.name", str, "What judges: rarity, reconstruction, knn, ensemble, ..."),
+    "model": Flag("model.name", str, "What sees, such as conv-ae in sound, lstm-ae in series."),
+    "scorer": Flag("scorer.name", str, "What judges sound: rarity, reconstruction, knn, ..."),
     "explainer": Flag("explainer.name", str, "Network that shows what was expected, or none."),
-    "threshold": Flag("threshold.name", str, "What alarms: rate, quantile or tail."),
+    "threshold": Flag("threshold.name", str, "What alarms: rate, quantile, tail or margin."),
     "per_hour": Flag("threshold.per_hour", float, "Events per hour to expect (threshold rate)."),
-    "window": Flag("source.window_s", float, "Length of a window in seconds."),
+    "time": Flag("source.time", str, "Column of the times in series; else it is found."),
+    "channels": Flag("source.channels", str, "Columns of series to look at: a,b,c; default: all."),
+    "labels": Flag("source.labels", str, "Columns of known anomalies, kept apart from the data."),
+    "first": Flag("learn.first", float, "Share of each series, from its start, to learn from."),
+    "window": Flag("source.window_s", float, "Length of a window of sound in seconds."),
     "hop": Flag("source.hop_s", float, "Distance from window to window in seconds."),
     "rate": Flag("source.rate_hz", int, "Rate to resample to; default: the most common one."),
     "channel": Flag("source.channel", int, "Channel to take, from 0; default: mix all down."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ from raravis.errors import DataError, RunError
 if TYPE_CHECKING:
     from raravis.detector import Detector
     from raravis.progress import Progress
-    from raravis.sources.audio import AudioSource
+    from raravis.sources import Source
 
 Paths = Annotated[list[Path], typer.Argument(help="Recordings, or folders of them.")]
 Run = Annotated[Path, typer.Argument(help="Folder of a run.")]
@@ -40,7 +41,8 @@ def detect(
 ) -> None:
     """Learn from recordings, score them, and report what is rare: the main job.
 
-    Example: raravis detect recordings/ --out run
+    Sound or series, the files tell. Example: raravis detect recordings/ --out run, or
+    raravis detect plant.csv --out run
     """
     with console.showing_progress() as progress:
         detector, source = learn(paths, out, overwrite, config or {}, progress)
@@ -86,7 +88,7 @@ def score(
     target = out or run
     with console.showing_progress() as progress:
         source = detector.open(paths)
-        tell_resampled(source.resampled)
+        tell_remarks(source.remarks)
         if out is not None:
             make_room(out, overwrite=False)
             detector.save(out)
@@ -165,16 +167,16 @@ def demo(
 
 def learn(
     paths: list[Path], out: Path, overwrite: bool, config: Table, progress: Progress
-) -> tuple[Detector, AudioSource]:
+) -> tuple[Detector, Source]:
     """A detector that has learned from recordings and is saved in `out`; and the recordings.
 
     What is in the way is only removed when the settings and the recordings are known to be good.
     """
     from raravis.detector import Detector
 
-    detector = Detector.from_config(config)
+    detector = Detector.for_recordings(paths, config)
     source = detector.open(paths)
-    tell_resampled(source.resampled)
+    tell_remarks(source.remarks)
     make_room(out, overwrite)
     detector.fit(source, progress).save(out)
     return detector, source
@@ -234,7 +236,7 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
             ["rank", "recording", "when", "length", "score", "p"],
             [
                 [e.rank, e.recording, when(e.start_time, e.start_s),
-                 f"{e.end_s - e.start_s:.1f} s", e.score, f"{e.p_value:.2g}"]
+                 how_long(e.end_s - e.start_s), e.score, f"{e.p_value:.2g}"]
                 for e in events.head(20).itertuples()
             ],
             title,
@@ -252,11 +254,20 @@ def when(start_time: str, start_s: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
-def tell_resampled(names: list[str], most: int = 10) -> None:
-    """Says which recordings differ in rate from the others."""
-    if names:
-        more = f" and {len(names) - most} more" if len(names) > most else ""
-        console.tell(f"resampled to the common rate: {', '.join(names[:most])}{more}")
+def how_long(seconds: float) -> str:
+    """A length of time in the unit that reads best."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def tell_remarks(remarks: Sequence[str], most: int = 10) -> None:
+    """Says what was not read as it stood; all of it is in run.toml."""
+    for remark in remarks[:most]:
+        console.tell(remark)
+    if len(remarks) > most:
+        console.tell(f"... and {len(remarks) - most} more remarks, all listed in run.toml")
 
 
 def refuse_skipped(strict: bool, count: int) -> None:

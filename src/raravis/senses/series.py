@@ -1,1 +1,213 @@
 """Reading instruments: every row of a series is judged by what the rows before it let expect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raravis import thresholds
+from raravis.configuration import complete
+from raravis.errors import RecordingError, RunError
+from raravis.learned import State
+from raravis.listening import spread_evenly
+from raravis.progress import Progress, silent
+from raravis.row_ensemble import default_members, member_names
+from raravis.row_layer import RowLayer, RowStream, Verdict
+from raravis.row_networks import complete_member, complete_training
+from raravis.senses import Options, Paths, Sense, completed, named, prefixed, register, under
+from raravis.sources import RowBlock, RowSource
+from raravis.sources.series import SUFFIXES, SeriesSource
+from raravis.store import Rows
+from raravis.windows import FloatArray, Windows
+
+STRETCH = 4096  # rows that are learned from in one piece, where not all are
+BLOCK = 65_536  # rows that are judged at once
+
+
+@register("series")
+class SeriesSense(Sense):
+    """Series: channels over time, one score for each row.
+
+    model       "default" (the ensemble that was measured to find most), or one model of rows, such
+                as "window-pca" or "lstm-ae", or several, "window-pca,lstm-ae", whose mean counts.
+                A name, a table {"name": "lstm-ae", "window": 32}, or a list of those.
+    threshold   "tail" (p=1e-3), "rate", "quantile" or "margin"; a name, or a table.
+    source, training
+                options of `SeriesSource` and, for networks, of `Training`.
+    learn       how much is learned from: of each recording the share `first` from its beginning,
+                and at most so many `rows` in all, spread evenly over them. What a recording's
+                format sets apart for learning goes first.
+    merge_rows  alarms at most so many rows apart are one event.
+    seed        of everything random; the same seed gives the same numbers.
+    """
+
+    suffixes = SUFFIXES
+
+    def __init__(
+        self,
+        model: str | Options | Sequence[str | Options] = "default",
+        threshold: str | Options = "tail",
+        source: Options | None = None,
+        training: Options | None = None,
+        learn: Options | None = None,
+        merge_rows: int = 16,
+        seed: int = 0,
+    ) -> None:
+        self.config = {
+            "model": _members(model, seed),
+            "threshold": completed(thresholds, named(threshold, "tail"), "threshold", seed),
+            "source": _listed(complete(SeriesSource, source or {}, "source")),
+            "training": complete_training(training or {}, seed),
+            "learn": complete(_learn, learn or {}, "learn"),
+            "merge_rows": merge_rows,
+            "seed": seed,
+        }
+        self.layers = {}
+        self._stream: RowStream | None = None
+
+    @property
+    def scorer(self) -> str:
+        """Name of the scorer that makes the score."""
+        return "ensemble"
+
+    @property
+    def level(self) -> float:
+        """The score from which on a row raises an alarm."""
+        return self.layer.level
+
+    @property
+    def merge_s(self) -> float:
+        """Alarms closer than this are one event."""
+        return float(self.config["merge_rows"] * self.layer.interval_s)
+
+    @property
+    def layer(self) -> RowLayer:
+        """What learned. Raises RunError where nothing has."""
+        if "windows" not in self.layers:
+            raise RunError("the detector has learned nothing yet: call fit first, or load a run")
+        layer: RowLayer = self.layers["windows"]
+        return layer
+
+    def p_values(self, scores: FloatArray) -> FloatArray:
+        """Share of ordinary rows that would score at least as high, (n,)."""
+        return self.layer.thresholds["ensemble"].p_values(scores)
+
+    def open(self, paths: Paths) -> SeriesSource:
+        """The series under `paths` (files or folders), their channels as this detector knows."""
+        several = [paths] if isinstance(paths, str | Path) else list(paths)
+        return SeriesSource(several, **self.config["source"])
+
+    # --- learning ----------------------------------------------------------------------------
+
+    def learn(self, source: RowSource, progress: Progress = silent) -> None:
+        """Learns from a bounded, even sample of the rows that may be learned from."""
+        stretches = self._lesson(source)
+        self._build(source.channels)
+        self.layer.learn(stretches, source.interval_s, progress)
+
+    def _lesson(self, source: RowSource) -> list[FloatArray]:
+        """Stretches (n, C) of the recordings' beginnings."""
+        settings = self.config["learn"]
+        pieces = []
+        for recording, rows in enumerate(source.rows):
+            until = source.learn_until[recording] or math.ceil(settings["first"] * rows)
+            pieces += [(recording, at, min(at + STRETCH, until)) for at in range(0, until, STRETCH)]
+        chosen = spread_evenly(len(pieces), max(1, settings["rows"] // STRETCH))
+        stretches: dict[tuple[int, int], list[FloatArray]] = {}  # those that touch, together
+        start, reached = 0, (-1, 0)
+        for recording, first, stop in (pieces[i] for i in chosen):
+            try:
+                values = source.read(recording, first, stop).values
+            except RecordingError as error:
+                source.skip(error)
+                continue
+            start = start if reached == (recording, first) else first
+            stretches.setdefault((recording, start), []).append(values)
+            reached = (recording, stop)
+        return [np.concatenate(parts) for parts in stretches.values()]
+
+    def _build(self, channels: tuple[str, ...]) -> None:
+        """Makes what learns and judges, for series of these channels."""
+        self.config["source"]["channels"] = list(channels)
+        if self.config["model"] == "default":
+            self.config["model"] = _members(default_members(len(channels)), self.config["seed"])
+        tables = self.config["model"]
+        members = dict(zip(member_names(tables), tables, strict=True))
+        self.layers["windows"] = RowLayer(
+            members,
+            self.config["threshold"],
+            len(channels),
+            self.config["training"],
+            self.config["seed"],
+        )
+        self._stream = None
+
+    # --- judging -----------------------------------------------------------------------------
+
+    def judged(
+        self, source: RowSource, recording: int, from_s: float
+    ) -> Iterator[tuple[float, dict[str, Rows]]]:
+        """(scored until, rows by layer) for each block of one recording from `from_s` on."""
+        for block in source.blocks(recording, from_s, BLOCK, self.layer.lookback):
+            yield block.end_s, {"windows": self._rows(block)}
+
+    def _rows(self, block: RowBlock) -> Rows:
+        verdict = self.layer.judge(block.series, block.context)
+        start_s = block.series.time_s[block.context :]
+        windows = Windows.of(block.recording, start_s, start_s + self.layer.interval_s)
+        scores = {"ensemble": (verdict.score, verdict.p_value)}
+        if len(verdict.members) > 1:
+            for name, values in verdict.members.items():
+                scores[name] = values, self.layer.thresholds[name].p_values(values)
+        return Rows(windows, scores, np.nan_to_num(verdict.contributions))
+
+    def update(self, rows: FloatArray, times: Any = None) -> Verdict:
+        """Judges rows as they come; see `Detector.update`."""
+        if self._stream is None:
+            self._stream = RowStream(self.layer, tuple(self.config["source"]["channels"]))
+        return self._stream.update(np.atleast_2d(np.asarray(rows, dtype=np.float64)), times)
+
+    # --- saving ------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Everything learned, and where a stream stands."""
+        state = prefixed("windows", self.layer.state())
+        return state | (prefixed("stream", self._stream.state()) if self._stream else {})
+
+    def restore(self, state: State) -> None:
+        """The inverse of `state`."""
+        channels = tuple(self.config["source"]["channels"])
+        self._build(channels)
+        self.layer.restore(under("windows", state))
+        if stream := under("stream", state):
+            self._stream = RowStream(self.layer, channels)
+            self._stream.restore(stream)
+
+
+def _learn(rows: int = 100_000, first: float = 1.0) -> None:
+    """The settings of [learn]: their names and defaults."""
+
+
+def _listed(source: Options) -> Options:
+    """The options of a source with "a,b,c" as a list of columns."""
+    columns = {key: source[key] for key in ("channels", "labels") if key in source}
+    return source | {
+        key: [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        for key, value in columns.items()
+    }
+
+
+def _members(model: str | Options | Sequence[str | Options], seed: int) -> str | list[Options]:
+    """The models of rows that were asked for, with all their settings; "default" as it stands."""
+    several = [model] if isinstance(model, str | dict) else list(model)
+    tables: list[Options] = []
+    for one in several:
+        table = named(one, "default")
+        tables += [{**table, "name": name.strip()} for name in table["name"].split(",")]
+    if [table["name"] for table in tables] == ["default"]:
+        return "default"
+    return [complete_member(table, seed) for table in tables]

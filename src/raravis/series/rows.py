@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 
@@ -63,10 +64,13 @@ class Scaling(Learned):
     """
 
     def fit(self, stretches: Sequence[FloatArray]) -> Scaling:
-        """Learns from stretches (n, C); each channel needs at least one value."""
+        """Learns from stretches (n, C); a channel without any value gets mean 0."""
         values = np.concatenate(stretches)
-        self.mean_ = np.nanmean(values, axis=0)  # (C,)
-        deviation = np.nanstd(values, axis=0)
+        known = ~np.isnan(values)
+        count = np.maximum(known.sum(axis=0), 1)
+        self.mean_ = np.where(known, values, 0.0).sum(axis=0) / count  # (C,)
+        apart = np.where(known, values - self.mean_, 0.0)
+        deviation = np.sqrt(np.square(apart).sum(axis=0) / count)
         moving = deviation[deviation > 1e-6]
         floor = 0.1 * float(np.median(moving)) if len(moving) else 1.0
         self.deviation_ = np.maximum(deviation, floor)
@@ -82,20 +86,23 @@ class Scaling(Learned):
         return np.asarray(scaled * self.deviation_ + self.mean_)
 
 
-def filled(values: FloatArray, before: FloatArray | None = None) -> FloatArray:
-    """Values (n, C) with each missing one replaced by the last known of its channel; 0, the mean
-    of scaled values, where none is known yet. Looks only back.
-
-    before  (C,) the last known values of the rows before these.
-    """
+def filled(values: FloatArray, most: int = 16) -> FloatArray:
+    """Values (n, C) with each missing one replaced by the last known of its channel, if that is at
+    most `most` rows old, else by 0, the mean of scaled values. Looks only back."""
     known = ~np.isnan(values)
     if known.all():
         return values
-    first = np.zeros(values.shape[1]) if before is None else before
-    whole = np.vstack([np.where(np.isnan(first), 0.0, first), values])  # (n + 1, C)
-    known = np.vstack([np.ones_like(known[:1]), known])
-    last = np.maximum.accumulate(np.where(known, np.arange(len(whole))[:, None], 0), axis=0)
-    return np.take_along_axis(whole, last, axis=0)[1:]
+    row = np.arange(len(values))[:, None]
+    last = np.maximum.accumulate(np.where(known, row, -1), axis=0)  # (n, C)
+    fresh = (last >= 0) & (row - last <= most)
+    return np.where(fresh, np.take_along_axis(values, np.maximum(last, 0), axis=0), 0.0)
+
+
+def unbroken(time_s: FloatArray, break_s: float) -> list[slice]:
+    """The rows (n,) in stretches within which no two follow each other more than `break_s` apart."""
+    cuts = np.flatnonzero(np.diff(time_s) > break_s) + 1
+    bounds = [0, *cuts.tolist(), len(time_s)]
+    return [slice(first, stop) for first, stop in pairwise(bounds) if stop > first]
 
 
 def strided(rows: FloatArray, window: int) -> FloatArray:

@@ -69,7 +69,6 @@ class AudioSource(SoundSource):
         self.timezone = time_zone(timezone)
         self.between = None if between is None else parse_between(between)
         self.skipped: list[Skipped] = []
-        self.remarks: list[str] = []
         roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
         files, closed_folders = find_files(roots, SUFFIXES)
         for folder in closed_folders:
@@ -78,6 +77,7 @@ class AudioSource(SoundSource):
         self.rate_hz = rate_hz or _most_common_rate([file for _, file in found])
         self._check_lengths()
         self._keep([(name, file) for name, file in found if self._is_long_enough(file)], roots)
+        self.remarks = [f"{name}: resampled to the common rate" for name in self.resampled]
 
     # ----------------------------------------------------------------- what there is
 
