@@ -2,7 +2,7 @@
 
 `Training` holds the settings and the loop; `Inference` folds, places and runs what was learned.
 Both take windows as one float array (N, C, H, W), in memory or mapped from disk (`np.load` with
-`mmap_mode="r"`), and read a batch at a time.
+`mmap_mode="r"`), or as anything that is indexed like one, and read a batch at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,25 @@ from raravis.progress import Progress, silent
 from raravis.windows import FloatArray, IntArray
 
 Answer = TypeVar("Answer")
+
+
+class WindowArray(Protocol):
+    """What windows (N, C, H, W) are asked: an array, or what cuts them when they are needed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+
+    @property
+    def ndim(self) -> int:
+        """4."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, wanted: Any, /) -> FloatArray: ...
+
+
+AnyWindows = TypeVar("AnyWindows", bound=WindowArray)
 
 
 @dataclass
@@ -109,10 +128,11 @@ class Training:
     def fit(
         self,
         network: Network,
-        windows: FloatArray,
+        windows: WindowArray,
         *,
         checkpoint: Path | None = None,
         progress: Progress = silent,
+        after_epoch: Callable[[int], None] | None = None,
     ) -> History:
         """Teaches `network` in place, leaving it in eval mode with the best weights met.
 
@@ -120,6 +140,8 @@ class Training:
         checkpoint  file that is written after every epoch, such that a kill at any moment leaves
                     a whole one. Where it exists already, training goes on from it and ends with
                     the weights that it would have had without the break.
+        after_epoch called with 0, 1, ... when that epoch has ended, with the network as it stands
+                    then, in eval mode. It may draw random numbers: training does not notice.
 
         Raises DataError for too few windows or values that are not finite, ParameterError where
         the loss grows beyond all bounds, RunError for a checkpoint of another training.
@@ -152,11 +174,14 @@ class Training:
             run.add(lost, held if len(held_back) else lost, time.perf_counter() - began)
             if checkpoint is not None:
                 run.save(checkpoint)
+            if after_epoch is not None:
+                network.eval()
+                after_epoch(len(run.history) - 1)
         network.load_state_dict(run.best_weights)
         network.eval()
         return run.history
 
-    def split(self, windows: FloatArray) -> tuple[IntArray, IntArray]:
+    def split(self, windows: WindowArray) -> tuple[IntArray, IntArray]:
         """Rows to learn from, and the last ones in time, held back to see when to stop."""
         count = len(check_windows(windows))
         held_back = round(self.validation * count)
@@ -174,7 +199,7 @@ class Training:
         return [np.sort(part) for part in parts]
 
     def _mean_loss(
-        self, network: Network, hardware: Hardware, windows: FloatArray, rows: IntArray
+        self, network: Network, hardware: Hardware, windows: WindowArray, rows: IntArray
     ) -> float:
         network.eval()
         losses = [0.0]
@@ -184,7 +209,7 @@ class Training:
                 losses.append(len(part) * float(network.loss(hardware.batch(windows[part]))))
         return sum(losses) / max(len(rows), 1)
 
-    def _check_finite(self, lost: float, held: float, windows: FloatArray) -> None:
+    def _check_finite(self, lost: float, held: float, windows: WindowArray) -> None:
         if math.isfinite(lost) and math.isfinite(held):
             return
         for row in range(len(windows)):
@@ -326,7 +351,7 @@ def _numbers(tensor: Tensor) -> FloatArray:
     return numbers
 
 
-def check_windows(windows: FloatArray) -> FloatArray:
+def check_windows(windows: AnyWindows) -> AnyWindows:
     """The windows, where they are (N, C, H, W). Raises ParameterError where they are not."""
     if windows.ndim != 4:
         raise ParameterError(
