@@ -27,7 +27,7 @@ def fitted(channels=3):
 def test_its_score_is_the_mean_of_its_members_scores(channels):
     ensemble, rows = fitted(channels), rows_of(100, channels, seed=1)
     members = ensemble.member_scores(rows)
-    assert len(members) == 3
+    assert len(members) == 4
     np.testing.assert_allclose(
         row_scores(ensemble.contributions(rows)), np.mean(list(members.values()), axis=0)
     )
@@ -86,17 +86,18 @@ def test_where_nothing_ever_moved_nothing_is_strange():
     np.testing.assert_allclose(ensemble.contributions(np.zeros((80, 3))), 0, atol=1e-6)
 
 
-def test_the_default_is_closed_form_and_differs_for_a_single_channel():
-    assert [table["name"] for table in default_members(8)] == [
-        "window-pca",
-        "autoregression",
-        "knn",
-    ]
-    assert "knn" not in [table["name"] for table in default_members(1)]
+def test_neighbours_of_a_single_channel_are_whole_windows():
+    assert next(t for t in default_members(1) if t["name"] == "knn")["window"] > 1
+    assert next(t for t in default_members(8) if t["name"] == "knn")["window"] == 1
 
 
 def test_members_of_one_model_are_numbered():
-    assert member_names(default_members(1)) == ["window-pca", "autoregression", "window-pca 2"]
+    assert member_names(default_members(8)) == [
+        "window-pca",
+        "autoregression",
+        "autoregression 2",
+        "knn",
+    ]
 
 
 def test_it_refuses_and_says_why():

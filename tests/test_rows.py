@@ -31,8 +31,13 @@ def test_scaling_by_hand():
 
 
 def test_a_channel_that_hardly_moved_is_measured_by_the_others():
-    scaling = Scaling().fit([np.array([[-1, 0.0, 5], [1, 0.0, 5]])])
-    assert scaling.deviation_.tolist() == [1, 0.1, 0.1]
+    scaling = Scaling().fit([np.array([[-1, 0.0, -3], [1, 0.01, 3]])])  # 1, .005 and 3
+    assert scaling.deviation_.tolist() == [1, 0.1, 3]
+
+
+def test_a_channel_that_never_moved_is_measured_by_how_far_the_others_go():
+    scaling = Scaling().fit([np.array([[-1, 5.0, NAN, 4], [1, 5.0, -3, 4], [0, NAN, 3, NAN]])])
+    np.testing.assert_allclose(scaling.deviation_, [np.sqrt(2 / 3), 4, 3, 4])  # ranges 2 and 6
 
 
 def test_where_no_channel_moves_a_step_counts_as_it_is():

@@ -94,13 +94,15 @@ class RowEnsemble(RowModel):
 def default_members(channels: int) -> list[dict[str, Any]]:
     """Tables of the members that find most, for series of so many channels.
 
-    One channel has no others from which it could be told, and rows of one number have too many
-    neighbours; there two lengths of window serve better.
+    A single number has neighbours everywhere, so with one channel the neighbours of whole windows
+    are asked, which are the shapes of a periodic series.
     """
-    windows = [{"name": "window-pca", "window": 16}, {"name": "autoregression", "window": 16}]
-    if channels == 1:
-        return [*windows, {"name": "window-pca", "window": 32}]
-    return [*windows, {"name": "knn", "smooth": 8}]
+    return [
+        {"name": "window-pca", "window": 16},
+        {"name": "autoregression", "window": 16},
+        {"name": "autoregression", "window": 32},
+        {"name": "knn", "window": 32 if channels == 1 else 1},
+    ]
 
 
 def member_names(tables: Sequence[Mapping[str, Any]]) -> list[str]:

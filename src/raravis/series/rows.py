@@ -59,8 +59,9 @@ class Scaling(Learned):
         scaled = clip((x - mean) / deviation, -10, 10)
 
     A deviation below a tenth of the channels' median one is raised to that: a channel that hardly
-    moved while learning would else shout at its first step. A channel that did not move at all
-    counts 1 as its deviation where no channel moved. Missing values stay NaN.
+    moved while learning would else shout at its first step. Of a channel that did not move at all
+    nothing is known: its steps are measured by the whole range that the median channel travelled,
+    or count as they are where no channel moved. Missing values stay NaN.
     """
 
     def fit(self, stretches: Sequence[FloatArray]) -> Scaling:
@@ -71,9 +72,15 @@ class Scaling(Learned):
         self.mean_ = np.where(known, values, 0.0).sum(axis=0) / count  # (C,)
         apart = np.where(known, values - self.mean_, 0.0)
         deviation = np.sqrt(np.square(apart).sum(axis=0) / count)
-        moving = deviation[deviation > 1e-6]
-        floor = 0.1 * float(np.median(moving)) if len(moving) else 1.0
-        self.deviation_ = np.maximum(deviation, floor)
+        moving = deviation > 1e-6
+        if not moving.any():
+            self.deviation_ = np.ones_like(deviation)
+            return self
+        highest = np.where(known, values, -np.inf).max(axis=0)
+        lowest = np.where(known, values, np.inf).min(axis=0)
+        floor = 0.1 * np.median(deviation[moving])
+        still = np.median(highest[moving] - lowest[moving])
+        self.deviation_ = np.where(moving, np.maximum(deviation, floor), still)
         return self
 
     def apply(self, values: FloatArray) -> FloatArray:
@@ -99,7 +106,7 @@ def filled(values: FloatArray, most: int = 16) -> FloatArray:
 
 
 def unbroken(time_s: FloatArray, break_s: float) -> list[slice]:
-    """The rows (n,) in stretches within which no two follow each other more than `break_s` apart."""
+    """The rows (n,) in stretches within which none follows another more than `break_s` later."""
     cuts = np.flatnonzero(np.diff(time_s) > break_s) + 1
     bounds = [0, *cuts.tolist(), len(time_s)]
     return [slice(first, stop) for first, stop in pairwise(bounds) if stop > first]
