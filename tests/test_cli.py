@@ -45,6 +45,7 @@ VERBS = [
     "inspect",
     "describe",
     "demo",
+    "watch",
     "bench",
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -169,8 +169,20 @@ class Detector:
             windows, scores, p_values, sense.level, recordings, merge_s=sense.merge_s
         )
 
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """Names of the channels of a series, in order, once they are known."""
+        channels = self.config["source"].get("channels")
+        return None if channels is None else tuple(channels)
+
+    def begin(self, channels: Sequence[str]) -> Callable[..., Any]:
+        """Makes ready for rows of these channels as they come; returns `update`."""
+        self.sense.begin(tuple(channels))
+        return self.update
+
     def update(self, rows: FloatArray, times: Any = None) -> Any:
-        """Judges new rows of a series as they come: score, p-value and alarm of each.
+        """Judges new rows of a series as they come: score, p-value and alarm of each; see
+        `raravis.row_layer.Verdict`. What comes later changes nothing that was said.
 
         rows   (n, C), or (C,) for one row.
         times  (n,) wall-clock times or seconds; None where nothing tells them.

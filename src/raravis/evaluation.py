@@ -22,6 +22,7 @@ from raravis.metrics import (
     event_scores,
     recall_at_false_alarms,
 )
+from raravis.sources import RowSource
 from raravis.store import Store
 from raravis.windows import BoolArray, FloatArray, Recording, Windows
 
@@ -71,6 +72,29 @@ def read_events(path: Path, recordings: Sequence[Recording]) -> Known:
         raise DataError(f"{path}: end_s must be above start_s, not so in line {wrong.argmax() + 2}")
     rare = table["rare"].to_numpy() == 1 if "rare" in table.columns else None
     return Known(Windows(index.astype(np.int32), *times), rare)
+
+
+def labelled_events(source: RowSource, recordings: Sequence[Recording]) -> Known:
+    """Known events of series whose own files say which rows are anomalous.
+
+    Raises DataError where no file does.
+    """
+    index = {recording.name: number for number, recording in enumerate(recordings)}
+    parts = []
+    for number, recording in enumerate(source.recordings):
+        series = source.read(number, 0, source.rows[number])
+        if series.labels is not None and recording.name in index:
+            rises = np.flatnonzero(np.diff(series.labels.astype(int), prepend=0, append=0))
+            first, last = rises[::2], rises[1::2] - 1  # of each labelled stretch
+            ends_s = series.time_s[last] + source.interval_s
+            parts.append(Windows.of(index[recording.name], series.time_s[first], ends_s))
+    known = Windows.concatenate(parts)
+    if not len(known):
+        raise DataError(
+            "no recording says which of its rows are anomalous: give the known events as "
+            "EVENTS.csv with columns start_s, end_s[, recording]"
+        )
+    return Known(known, None)
 
 
 def _find(name: str, recordings: Sequence[Recording], path: Path) -> int:

@@ -41,7 +41,9 @@ def scores(
 
 def evaluate(
     run: Run,
-    events: Annotated[Path, typer.Argument(help="CSV: start_s,end_s[,recording][,rare].")],
+    events: Annotated[
+        Path | None, typer.Argument(help="CSV: start_s,end_s[,recording][,rare].")
+    ] = None,
     false_alarms_per_hour: Annotated[
         list[float], typer.Option("--per-hour", help="False alarms per hour to allow; repeatable.")
     ] = [15.0, 60.0],  # noqa: B006  typer copies it
@@ -50,14 +52,24 @@ def evaluate(
     """Hold a run against known events: every scorer, with chance and loudness beside them.
 
     Where EVENTS.csv has a column `rare` (0 or 1), rare events are told from the other events;
-    otherwise events from windows without any. Example: raravis evaluate run events.csv
+    otherwise events from windows without any. Without EVENTS.csv the labels count that series
+    bring with them. Example: raravis evaluate run events.csv
     """
+    from raravis.detector import Detector
     from raravis.evaluation import evaluate as hold_against
-    from raravis.evaluation import read_events
+    from raravis.evaluation import labelled_events, read_events
+    from raravis.sources import RowSource
     from raravis.store import Store
 
     with Store.open(run) as store:
-        known = read_events(events, [recording for recording, _ in store.recordings()])
+        recordings = [recording for recording, _ in store.recordings()]
+        if events is not None:
+            known = read_events(events, recordings)
+        else:
+            source = Detector.load(run).open(sorted({r.path for r in recordings}))
+            if not isinstance(source, RowSource):
+                raise ParameterError("recordings of sound bring no labels: give EVENTS.csv")
+            known = labelled_events(source, recordings)
         rows = hold_against(store, known, false_alarms_per_hour)
     if as_json:
         console.print_json(rows)

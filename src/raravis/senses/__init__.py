@@ -72,6 +72,9 @@ class Sense(ABC):
     def p_values(self, scores: FloatArray) -> FloatArray:
         """Share of ordinary windows that would score at least as high, (N,)."""
 
+    def begin(self, channels: tuple[str, ...]) -> None:
+        """Makes ready for rows of these channels as they come."""
+
     def update(self, rows: FloatArray, times: Any = None) -> Any:
         """Judges rows as they come; only series can."""
         raise ParameterError("only series are judged row by row: sound is scored from files")

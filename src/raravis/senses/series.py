@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from raravis import thresholds
 from raravis.configuration import complete
@@ -169,7 +170,8 @@ class SeriesSense(Sense):
         """Judges rows as they come; see `Detector.update`."""
         if self._stream is None:
             self._stream = RowStream(self.layer, tuple(self.config["source"]["channels"]))
-        return self._stream.update(np.atleast_2d(np.asarray(rows, dtype=np.float64)), times)
+        values = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        return self._stream.update(values, None if times is None else seconds(times))
 
     # --- saving ------------------------------------------------------------------------------
 
@@ -186,6 +188,14 @@ class SeriesSense(Sense):
         if stream := under("stream", state):
             self._stream = RowStream(self.layer, channels)
             self._stream.restore(stream)
+
+
+def seconds(times: Any) -> FloatArray:
+    """Times (n,), given in seconds or as dates, in seconds (n,)."""
+    if isinstance(times[0], int | float | np.number):
+        return np.asarray(times, dtype=np.float64)
+    moments = pd.to_datetime(times, utc=True).to_numpy(dtype="datetime64[ns]")
+    return np.asarray(moments.astype(np.int64) / 1e9)
 
 
 def _learn(rows: int = 100_000, first: float = 1.0) -> None:

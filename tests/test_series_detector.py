@@ -1,0 +1,208 @@
+"""The detector on series, end to end: learns, scores, finds, saves, goes on, watches, refuses."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from raravis.configuration import read_toml
+from raravis.detector import Detector
+from raravis.errors import DataError, ParameterError, RunError
+from raravis.row_ensemble import default_members, member_names
+from raravis.series.synthesis import CHANNELS, plant, write_csv
+from raravis.store import Store
+
+MEMBERS = default_members(len(CHANNELS))
+QUICK = {"training": {"max_steps": 30}}
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory):
+    """A pumping station of two days as a CSV file, and what went wrong in it."""
+    path = tmp_path_factory.mktemp("station") / "plant.csv"
+    series, faults = plant(hours=48, seed=3)
+    write_csv(path, series)
+    return path, faults
+
+
+@pytest.fixture(scope="module")
+def fitted(station):
+    return Detector(learn={"first": 0.4}).fit(station[0])
+
+
+@pytest.fixture(scope="module")
+def run(fitted, station, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    fitted.save(folder)
+    fitted.score(station[0], run=folder)
+    return folder
+
+
+def test_the_file_tells_that_it_is_a_series(station):
+    detector = Detector()
+    detector.open(station[0])
+    assert detector.kind == "series"
+    assert Detector(learn={"first": 0.4}).kind == "series"  # sound has no such setting
+    assert Detector.for_recordings(station[0], {}).kind == "series"
+
+
+def test_every_row_gets_a_score_in_order(fitted, station):
+    table = fitted.score(station[0])
+    assert len(table) == 48 * 60
+    np.testing.assert_allclose(table.start_s, 60.0 * np.arange(len(table)))
+    context = fitted.sense.layer.model.context
+    assert table.score[:context].isna().all() and table.score[context:].notna().all()
+    assert table.p_value[context:].between(0, 1).all()
+
+
+def test_most_faults_are_among_the_events(fitted, station):
+    fitted.score(station[0])
+    events = fitted.events()
+    found = [
+        ((events.start_s < fault.end_s) & (events.end_s > fault.start_s)).any()
+        for fault in station[1]
+    ]
+    assert sum(found) >= 4
+    assert len(events) < 40
+    assert events.start_time.str.startswith("2026-05-").all()
+
+
+def test_a_run_keeps_contributions_members_and_remarks(run, fitted):
+    with Store.open(run) as store:
+        assert store.scorers("windows") == ["ensemble", *member_names(MEMBERS)]
+        contributions = np.asarray(store.embeddings("windows"), dtype=float)
+        score, _ = store.scores("windows", "ensemble")
+    assert contributions.shape == (48 * 60, len(CHANNELS))
+    judged = np.isfinite(score)
+    np.testing.assert_allclose(
+        np.sqrt(np.square(contributions[judged]).mean(axis=1)), score[judged], rtol=2e-3
+    )
+    summary = read_toml(run / "run.toml")
+    assert summary["detector"]["kind"] == "series"
+    assert summary["detector"]["source"]["channels"] == list(CHANNELS)
+    assert [one["name"] for one in summary["detector"]["model"]] == [one["name"] for one in MEMBERS]
+
+
+def test_the_settings_of_a_run_make_the_same_detector(run):
+    config = read_toml(run / "run.toml")["detector"]
+    assert Detector.from_config(config).config == config
+
+
+def test_a_loaded_detector_scores_as_the_saved_one_did(run, station):
+    fresh = Detector.load(run).score(station[0])
+    with Store.open(run) as store:
+        pd.testing.assert_frame_equal(fresh, store.table("windows", "ensemble"))
+
+
+def test_rows_one_by_one_are_judged_as_in_the_file(run, station):
+    values = pd.read_csv(station[0])[list(CHANNELS)].to_numpy()[:300]
+    times = pd.to_datetime(pd.read_csv(station[0])["timestamp"]).to_numpy()[:300]
+    batch = Detector.load(run).score(station[0])[:300]
+    detector = Detector.load(run)
+    verdicts = [detector.update(row, [time]) for row, time in zip(values, times, strict=True)]
+    score = np.concatenate([verdict.score for verdict in verdicts])
+    np.testing.assert_allclose(score, batch.score, rtol=1e-6)
+    p_value = np.concatenate([verdict.p_value for verdict in verdicts])
+    np.testing.assert_allclose(p_value, batch.p_value, rtol=1e-6)
+
+
+def test_watching_goes_on_after_a_restart(run, station, tmp_path):
+    values = pd.read_csv(station[0])[list(CHANNELS)].to_numpy()[:200]
+    whole = Detector.load(run).update(values)
+    detector = Detector.load(run)
+    detector.update(values[:120])
+    detector.save(tmp_path)
+    rest = Detector.load(tmp_path).update(values[120:])
+    np.testing.assert_allclose(rest.score, whole.score[120:], rtol=1e-6)
+
+
+def test_scoring_again_goes_on_where_it_stopped(fitted, station, tmp_path, monkeypatch):
+    monkeypatch.setattr("raravis.senses.series.BLOCK", 1000)
+    whole = fitted.score(station[0])
+
+    class CutError(Exception):
+        pass
+
+    def cut_after_a_block(step, done, total):
+        if step == "scoring" and done > 0:
+            raise CutError
+
+    with pytest.raises(CutError):
+        fitted.score(station[0], run=tmp_path, progress=cut_after_a_block)
+    with Store.open(tmp_path) as store:
+        assert store.scored_until(store.recordings()[0][0]) == 60_000
+    pd.testing.assert_frame_equal(fitted.score(station[0], run=tmp_path), whole)
+
+
+@pytest.mark.parametrize("model", ["dense-ae", "lstm-ae", "window-pca", "knn,vae"])
+def test_any_model_of_rows_can_be_the_judge(station, model):
+    detector = Detector(model, kind="series", learn={"first": 0.4}, **QUICK).fit(station[0])
+    assert detector.score(station[0]).score.notna().sum() > 2800
+
+
+def test_the_same_seed_gives_the_same_numbers(station):
+    make = {"model": "dense-ae", "kind": "series", "learn": {"rows": 5000}, **QUICK}
+    once, again = (Detector(**make).fit(station[0]).score(station[0]) for _ in range(2))
+    pd.testing.assert_frame_equal(once, again)
+
+
+def test_a_series_of_other_channels_is_refused(run, tmp_path):
+    table = pd.DataFrame({"timestamp": pd.date_range("2026-05-01", periods=50, freq="min")})
+    table["speed"] = np.arange(50.0)
+    table.to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(DataError, match="water_temperature_c"):
+        Detector.load(run).open(tmp_path / "other.csv")
+
+
+def test_an_unfitted_detector_and_wrong_settings_say_so(station):
+    with pytest.raises(RunError, match="has learned nothing yet: call fit first"):
+        Detector(kind="series").update(np.zeros((1, 2)))
+    with pytest.raises(ParameterError, match="'sound-events' does not see rows of series"):
+        Detector("sound-events", kind="series")
+    with pytest.raises(ParameterError, match="the configuration has no setting 'features'"):
+        Detector(kind="series", features={})
+    with pytest.raises(ParameterError, match="unknown kind of recording 'smell': choose one of"):
+        Detector(kind="smell")
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+def raravis(*arguments, text=None):
+    command = [sys.executable, "-m", "raravis", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, input=text)
+
+
+def test_detect_evaluate_and_scores_from_the_command_line(station, tmp_path):
+    out = tmp_path / "run"
+    done = raravis("detect", station[0], "--out", out, "--first", 0.4, "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["events"]) >= 4
+    assert (out / "report.html").stat().st_size > 20_000
+    rows = json.loads(raravis("evaluate", out, "--json").stdout)
+    auroc = {row["scorer"]: row["auroc"] for row in rows}
+    assert auroc["ensemble"] > auroc["random"] + 0.2
+    assert raravis("scores", out).stdout.startswith("recording,start_s,end_s,score,p_value\n")
+
+
+def test_watch_judges_lines_of_standard_input(run, station):
+    lines = station[0].read_text().splitlines(keepends=True)
+    done = raravis("watch", "-", "--run", run, text="".join(lines[:60]))
+    assert done.returncode == 0, done.stderr
+    judged = [line.split(",") for line in done.stdout.splitlines()]
+    assert judged[0] == ["row", "time", "score", "p_value", "alarm", "channel"]
+    assert len(judged) == 60 and judged[-1][5] in CHANNELS
+
+
+def test_watch_keeps_where_it_stands(run, station, tmp_path):
+    lines = station[0].read_text().splitlines(keepends=True)
+    whole = raravis("watch", "-", "--run", run, text="".join(lines[:101])).stdout.splitlines()
+    keep = ["watch", "-", "--run", run, "--state", tmp_path / "state"]
+    raravis(*keep, text="".join(lines[:61]))
+    rest = raravis(*keep, text="".join([lines[0], *lines[61:101]])).stdout.splitlines()
+    assert [line.split(",")[1:] for line in rest[1:]] == [
+        line.split(",")[1:] for line in whole[61:]
+    ]
