@@ -103,7 +103,7 @@ def test_lines_are_judged_before_the_next_one_comes(recorder):
 
 
 def test_lines_that_do_not_fit_the_channels_are_refused(recorder):
-    with pytest.raises(DataError, match="a value for each of flow, heat, .* got 'time,flow'"):
+    with pytest.raises(DataError, match=r"a value for each of flow, heat, .* got 'time,flow'"):
         watched(recorder, "time,flow\n1,2\n", channels=("flow", "heat"))
     with pytest.raises(DataError, match="expected lines with a value for each of"):
         watched(recorder, "1,2,3,4\n", channels=("flow", "heat"))

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from raravis.cli import asking, measuring, watching, working
+from raravis.cli import asking, measuring, showing, watching, working
 from raravis.cli.console import complain
 from raravis.errors import NothingToRead, RaravisError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for verb in (*working.VERBS, *asking.VERBS, *watching.VERBS, *measuring.VERBS):
+for verb in (*working.VERBS, *asking.VERBS, *watching.VERBS, *showing.VERBS, *measuring.VERBS):
     app.command()(verb)
 
 

@@ -1,11 +1,11 @@
-"""Verbs that do the work: detect, fit, score, report, demo."""
+"""Verbs that do the work: detect, fit, score, report."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -110,56 +110,6 @@ def report(
     with console.showing_progress() as progress:
         page = write_report(run, progress, out, events)
     console.out.print(str(page), soft_wrap=True)
-
-
-def demo(
-    out: Out = Path("demo"),
-    minutes: Annotated[float, typer.Option(help="Length of the recording.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Of the recording and of the detector.")] = 0,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Make a dawn chorus with a plane and a chainsaw in it, and find them.
-
-    Example: raravis demo
-    """
-    import pandas as pd
-    import soundfile
-
-    from raravis.detector import Detector
-    from raravis.sound.synthesis import RATE_HZ, dawn_chorus
-
-    make_room(out, overwrite)
-    recording = out / "recordings" / "dawn_chorus_20260501_043000.flac"
-    recording.parent.mkdir(parents=True, exist_ok=True)
-    samples, sounds = dawn_chorus(minutes, seed)
-    soundfile.write(recording, samples, RATE_HZ)
-    pd.DataFrame([vars(sound) for sound in sounds]).to_csv(out / "true_events.csv", index=False)
-    console.tell(f"made {recording}: {minutes:g} min, {len(sounds)} sounds, 2 of them rare")
-    detector = Detector(seed=seed)
-    with console.showing_progress() as progress:
-        detector.fit(recording.parent, progress).save(out)
-        detector.score(recording.parent, run=out, progress=progress)
-        page = write_report(out, progress)
-    found = detector.events()
-    rows: list[dict[str, Any]] = []
-    for sound in (sound for sound in sounds if sound.rare):
-        hits = found[(found.start_s < sound.end_s) & (found.end_s > sound.start_s)]
-        best = hits.iloc[0] if len(hits) else None
-        rows.append(
-            {
-                "rare sound": sound.label,
-                "true_s": f"{sound.start_s:.1f}–{sound.end_s:.1f}",
-                "found_s": f"{best.start_s:.1f}–{best.end_s:.1f}" if best is not None else None,
-                "rank": int(best["rank"]) if best is not None else None,
-            }
-        )
-    if as_json:
-        console.print_json({"found": rows, "events": len(found), "report": str(page)})
-        return
-    title = f"What was put in, and what was found among {len(found)} events"
-    console.print_table(list(rows[0]), [list(row.values()) for row in rows], title)
-    console.out.print(f"report: {page}", soft_wrap=True)
 
 
 # --- what the verbs share ----------------------------------------------------------------------
@@ -276,4 +226,4 @@ def refuse_skipped(strict: bool, count: int) -> None:
         raise DataError(f"--strict: {count} recordings or parts of them were skipped")
 
 
-VERBS = (detect, fit, score, report, demo)
+VERBS = (detect, fit, score, report)

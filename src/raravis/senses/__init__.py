@@ -22,6 +22,7 @@ from raravis.store import Rows
 from raravis.windows import FloatArray
 
 Options = dict[str, Any]
+NOT_BY_ROW = "only series are judged row by row: sound is scored from files"
 Paths = str | Path | Sequence[str | Path]
 
 
@@ -73,11 +74,12 @@ class Sense(ABC):
         """Share of ordinary windows that would score at least as high, (N,)."""
 
     def begin(self, channels: tuple[str, ...]) -> None:
-        """Makes ready for rows of these channels as they come."""
+        """Makes ready for rows of these channels as they come; only series can."""
+        raise ParameterError(NOT_BY_ROW)
 
     def update(self, rows: FloatArray, times: Any = None) -> Any:
         """Judges rows as they come; only series can."""
-        raise ParameterError("only series are judged row by row: sound is scored from files")
+        raise ParameterError(NOT_BY_ROW)
 
     @abstractmethod
     def state(self) -> State:

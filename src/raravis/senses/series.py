@@ -12,7 +12,7 @@ import pandas as pd
 
 from raravis import thresholds
 from raravis.configuration import complete
-from raravis.errors import RecordingError, RunError
+from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.learned import State
 from raravis.listening import spread_evenly
 from raravis.progress import Progress, silent
@@ -165,6 +165,13 @@ class SeriesSense(Sense):
             for name, values in verdict.members.items():
                 scores[name] = values, self.layer.thresholds[name].p_values(values)
         return Rows(windows, scores, np.nan_to_num(verdict.contributions))
+
+    def begin(self, channels: tuple[str, ...]) -> None:
+        """Makes ready for rows of these channels as they come."""
+        if list(channels) != self.config["source"].get("channels"):
+            raise ParameterError(
+                f"expected rows of {self.config['source'].get('channels')}, got {channels}"
+            )
 
     def update(self, rows: FloatArray, times: Any = None) -> Verdict:
         """Judges rows as they come; see `Detector.update`."""
