@@ -189,3 +189,69 @@ def autoregression(
     learned = errors(seen)
     ordinary = [math.sqrt(sum(e[c] ** 2 for e in learned) / len(learned)) for c in range(channels)]
     return [[e[c] / (ordinary[c] + 0.02) for c in range(channels)] for e in errors(new)]
+
+
+def row_events(labels: Sequence[bool]) -> list[list[int]]:
+    """The rows of each run of labelled rows."""
+    events: list[list[int]] = []
+    for row, wanted in enumerate(labels):
+        if wanted:
+            if row == 0 or not labels[row - 1]:
+                events.append([])
+            events[-1].append(row)
+    return events
+
+
+def delays(labels: Sequence[bool], alarms: Sequence[bool]) -> list[float]:
+    """Rows from the start of each event to its first alarm."""
+    return [
+        min((row - event[0] for row in event if alarms[row]), default=math.nan)
+        for event in row_events(labels)
+    ]
+
+
+def point_adjusted_f1(labels: Sequence[bool], scores: Sequence[float]) -> float:
+    best = 0.0
+    for level in set(scores):
+        alarms = [score >= level for score in scores]
+        for event in row_events(labels):
+            if any(alarms[row] for row in event):
+                for row in event:
+                    alarms[row] = True
+        found = sum(alarm and wanted for alarm, wanted in zip(alarms, labels, strict=True))
+        best = max(best, 2 * found / (sum(alarms) + sum(labels)))
+    return best
+
+
+def vus_pr(labels: Sequence[bool], scores: Sequence[float], most: int, levels: int) -> float:
+    """Labels are softened and events widened anew for every tolerance and every level."""
+    n, events = len(labels), row_events(labels)
+    falling = sorted(scores, reverse=True)
+    areas = []
+    for w in range(most + 1):
+        soft = [float(wanted) for wanted in labels]
+        for event in events:
+            for row in range(n):
+                distance = max(event[0] - row, row - event[-1])
+                if 0 < distance <= w // 2:
+                    soft[row] = min(1.0, soft[row] + math.sqrt(1 - distance / w))
+        widened: list[set[int]] = []
+        for event in events:
+            wide = set(range(max(0, event[0] - w // 2), min(n, event[-1] + w // 2 + 1)))
+            if widened and widened[-1] & wide:
+                widened[-1] |= wide
+            else:
+                widened.append(wide)
+        area, before = 0.0, 0.0
+        for k in range(levels):
+            level = falling[int(k * ((n - 1) / (levels - 1))) if k < levels - 1 else n - 1]
+            alarmed = {row for row in range(n) if scores[row] >= level}
+            found = sum(soft[row] for row in alarmed)
+            flanks = sum(soft[row] for row in alarmed if not labels[row])
+            weight = (sum(labels) + sum(labels) + flanks) / 2
+            recall = min(found / weight, 1.0)
+            recall *= sum(bool(wide & alarmed) for wide in widened) / len(widened)
+            area += (recall - before) * found / len(alarmed)
+            before = recall
+        areas.append(area)
+    return sum(areas) / len(areas)
