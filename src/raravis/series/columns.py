@@ -60,18 +60,24 @@ class Roles:
     labels   of labels.
     channels what was measured.
     clock    how its times are read; None where it has none.
+    flipped  labels in which -1 is the anomaly and 1 is ordinary.
     """
 
     time: tuple[str, ...]
     labels: tuple[str, ...]
     channels: tuple[str, ...]
     clock: Clock | None
+    flipped: frozenset[str] = frozenset()
 
 
 def sheet_of(frame: pd.DataFrame, reading: Reading, path: str, remarks: list[str]) -> HeldSheet:
     """A table as a recording: its rows in order of time. Raises RecordingError."""
     roles = find_roles(frame, reading, path, remarks)
-    values, labels = values_of(frame, roles, remarks), labels_of(frame, roles)
+    values, text = values_of(frame, roles)
+    labels = labels_of(frame, roles)
+    for name, count in zip(roles.channels, text.tolist(), strict=True):
+        if count:
+            remarks.append(f"{name!r} holds text in {counted(count, 'cell')}, taken as missing")
     if roles.clock is None:
         remarks.append("has no times: its rows are taken as 1 s apart")
         time_s: FloatArray = np.arange(len(frame), dtype=np.float64)
@@ -91,35 +97,38 @@ def find_roles(frame: pd.DataFrame, reading: Reading, path: str, remarks: list[s
     channels = _channels(frame.drop(columns=[*labels, *time]), remarks)
     if not channels:
         raise RecordingError(path, f"has no column of numbers: it has {listed(names) or 'none'}")
-    return Roles(time, labels, channels, clock)
+    flipped = frozenset(name for name in labels if is_flipped(set(frame[name].dropna().unique())))
+    return Roles(time, labels, channels, clock, flipped)
 
 
-def values_of(frame: pd.DataFrame, roles: Roles, remarks: list[str]) -> FloatArray:
-    """What was measured, (n, C) float64, NaN where it is missing or no finite number."""
-    values = np.empty((len(frame), len(roles.channels)))
-    for i, name in enumerate(roles.channels):
-        values[:, i], text = numbers(frame[name])
-        if text:
-            remarks.append(f"{counted(text, 'cell')} of {name!r} are text, taken as missing")
-    return values
+def values_of(frame: pd.DataFrame, roles: Roles) -> tuple[FloatArray, IntArray]:
+    """What was measured, (n, C) float64, NaN where it is missing or no finite number; and how many
+    cells of each channel are text, (C,)."""
+    columns = [numbers(frame[name]) for name in roles.channels]
+    values = [column for column, _ in columns]
+    text = np.array([count for _, count in columns], dtype=np.int64)
+    return np.column_stack([np.empty((len(frame), 0)), *values]), text
 
 
 def labels_of(frame: pd.DataFrame, roles: Roles) -> BoolArray | None:
     """Which rows are known to be anomalous; points of change count where nothing else does."""
     real = [name for name in roles.labels if not _CHANGE_POINT.fullmatch(name)]
-    columns = [_flags(frame[name]) for name in real or roles.labels]
+    columns = [_flags(frame[name], name in roles.flipped) for name in real or roles.labels]
     return np.asarray(np.logical_or.reduce(columns)) if columns else None
 
 
-def _flags(column: pd.Series) -> BoolArray:
-    """Any number but 0, any word but those for ordinary; of -1 and 1, the -1."""
+def is_flipped(values: set[object]) -> bool:
+    """Whether labels are -1 for the anomaly and 1 for the ordinary, as scikit-learn has them."""
+    return values == {-1, 1}
+
+
+def _flags(column: pd.Series, flipped: bool) -> BoolArray:
+    """Any number but 0, or the -1 where they are flipped; any word but those for ordinary."""
     values, text = numbers(column)
     if text:
         words = column.astype(object).where(column.notna(), "normal").astype(str)
         return np.asarray(~words.str.strip().str.lower().isin(_ORDINARY_WORDS))
-    if set(np.unique(values[~np.isnan(values)])) == {-1.0, 1.0}:
-        return np.asarray(values == -1)
-    return np.asarray(np.nan_to_num(values) != 0)
+    return np.asarray(values == -1 if flipped else np.nan_to_num(values) != 0)
 
 
 def time_cells(frame: pd.DataFrame, roles: Roles) -> pd.Series:
@@ -227,12 +236,12 @@ def _ordered(nanoseconds: IntArray, path: str, remarks: list[str]) -> tuple[IntA
     known = np.flatnonzero(nanoseconds != NO_TIME)
     if len(known) < len(nanoseconds):
         missing = len(nanoseconds) - len(known)
-        remarks.append(f"{counted(missing, 'row')} without a readable time were left out")
+        remarks.append(f"{counted(missing, 'row')} without a readable time left out")
     if not len(known):
         raise RecordingError(path, "has no row with a readable time")
     order = np.argsort(nanoseconds[known], kind="stable")
     late = int((np.diff(nanoseconds[known]) < 0).sum())
     if late:
-        remarks.append(f"its times fall back {late} times: its rows were sorted by time")
+        remarks.append(f"its times fall back at {counted(late, 'row')}: its rows were sorted")
     kept = known[order]
     return kept, nanoseconds[kept]

@@ -21,6 +21,7 @@ from typing import IO
 import pandas as pd
 
 from raravis.errors import RecordingError
+from raravis.series.sheets import counted
 from raravis.windows import FloatArray
 
 _SEPARATORS = ("\t", ";", "|", ",", " ")
@@ -71,9 +72,9 @@ def read_table(
     frame.columns = pd.Index(form.names or [f"channel {i + 1}" for i in range(form.width)])
     remarks = []
     if form.names and form.skip > 1:
-        remarks.append(f"{form.skip - 1} lines before the header were passed over")
+        remarks.append(f"{counted(form.skip - 1, 'line')} before the header passed over")
     if passed_over:
-        remarks.append(f"{passed_over} lines with too many cells were left out")
+        remarks.append(f"{counted(passed_over, 'line')} with too many cells left out")
     return frame, remarks
 
 
@@ -88,8 +89,11 @@ def find_form(path: Path, separator: str | None = None, decimal: str | None = No
         separator = _find_separator(lines)
     rows = [_cells(line, separator) for line in lines]
     width = _usual_width(rows)
-    top = next(i for i, row in enumerate(rows) if len(row) in (width, width - 1) and any(row))
+    top = next(i for i, row in enumerate(rows) if len(row) == width and any(row))
     header = _header(rows[top], width) if _is_header(rows[top], rows[top + 1 :]) else None
+    if header is None and top and len(rows[top - 1]) == width - 1 > 1:  # none for row numbers
+        top -= 1
+        header = _header(rows[top], width)
     body = rows[top if header is None else top + 1 :]
     decimal = decimal or _find_decimal(body)
     return Form(separator, decimal, header, width, top + (header is not None), encoding)
@@ -107,11 +111,11 @@ def holds_numbers(path: Path) -> bool:
     return sum(map(_is_number, cells)) > len(cells) / 2
 
 
-def first_lines(path: Path) -> tuple[list[str], str]:
+def first_lines(path: Path, most: int = _FIRST_LINES) -> tuple[list[str], str]:
     """The first lines of a text file, and its encoding. Raises RecordingError."""
     try:
         with _opened(path) as file:
-            start = b"".join(islice(file, _FIRST_LINES))
+            start = b"".join(islice(file, most))
     except _BROKEN as error:
         raise RecordingError(str(path), _broken(error)) from error
     encoding = "utf-8-sig"
@@ -126,6 +130,8 @@ def first_lines(path: Path) -> tuple[list[str], str]:
 
 def numbers(column: pd.Series) -> tuple[FloatArray, int]:
     """A column as float64, NaN where a cell is missing or infinite; and how many cells are text."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
     values = pd.to_numeric(column, errors="coerce")
     text = int((values.isna() & column.notna()).sum())
     found = values.to_numpy(dtype="float64", na_value=float("nan"))

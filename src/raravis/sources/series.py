@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from raravis.errors import NothingToRead, RecordingError
 from raravis.folders import Found, find_files
 from raravis.series.columns import Reading
+from raravis.series.drives import is_snapshot, read_drives
 from raravis.series.layouts import is_series, open_sheet
 from raravis.series.rows import Series
 from raravis.series.sheets import Sheet, Survey, listed, survey
@@ -140,15 +141,26 @@ class SeriesSource(RowSource):
     # ----------------------------------------------------------------- finding
 
     def _look_through(self, files: Sequence[Found]) -> list[Survey]:
-        """Every file read once; what cannot be used is skipped."""
+        """Every recording read once; what cannot be used is skipped."""
         found = []
-        for file in files:
-            opener = partial(open_sheet, file.path, self.reading)
+        for name, path, opener in self._openers(files):
             try:
-                found.append(survey(file.name, file.path, opener))
+                found.append(survey(name, path, opener))
             except RecordingError as error:
                 self._skip(error.path, error.reason)
         return found
+
+    def _openers(self, files: Sequence[Found]) -> Iterator[tuple[str, Path, Callable[[], Sheet]]]:
+        """Name, path and way to open of each recording: a file, or a drive in daily tables."""
+        days = [file.path for file in files if is_snapshot(file.path)]
+        drives, skipped = read_drives(days)
+        for broken in skipped:
+            self._skip(broken.path, broken.reason)
+        for serial, sheet in drives.items():
+            yield serial, days[0].parent, partial(_same, sheet)
+        for file in files:
+            if file.path not in days:
+                yield file.name, file.path, partial(open_sheet, file.path, self.reading)
 
     def _has_the_channels(self, found: Survey, usual: tuple[str, ...], asked: bool) -> bool:
         missing = [name for name in usual if name not in found.channels]
@@ -202,6 +214,10 @@ class SeriesSource(RowSource):
         more = f" and {len(self.skipped) - _SHOWN} more" if len(self.skipped) > _SHOWN else ""
         because = f" Skipped: {shown}{more}." if shown else ""
         return f"no series to read in {where}: looked for {', '.join(SUFFIXES)}.{because}"
+
+
+def _same(sheet: Sheet) -> Sheet:
+    return sheet
 
 
 def _most_common(surveys: list[Survey]) -> tuple[str, ...]:
