@@ -11,7 +11,7 @@ from scipy import stats
 import naive
 from raravis import thresholds
 from raravis.errors import ParameterError
-from raravis.thresholds import Quantile, Rate, Tail, find_events
+from raravis.thresholds import Margin, Quantile, Rate, Tail, find_events
 from raravis.windows import Recording, Windows
 
 
@@ -24,9 +24,9 @@ def exponential(n, scale=1.0, seed=0):
     return np.random.default_rng(seed).exponential(scale, n)
 
 
-def test_the_three_are_there():
-    assert thresholds.names() == ["quantile", "rate", "tail"]
-    with pytest.raises(ParameterError, match="choose one of quantile, rate, tail"):
+def test_the_four_are_there():
+    assert thresholds.names() == ["margin", "quantile", "rate", "tail"]
+    with pytest.raises(ParameterError, match="choose one of margin, quantile, rate, tail"):
         thresholds.create("magic")
     with pytest.raises(ParameterError, match="has no setting 'k': it has q"):
         thresholds.create("quantile", k=3)
@@ -93,6 +93,7 @@ def test_refuses_before_fit_and_without_scores(threshold):
         (lambda: Tail(p=0), r"p must be in \(0, 1\), got 0"),
         (lambda: Tail(tail="fat"), "pareto or exponential, got 'fat'"),
         (lambda: Rate(per_hour=-1), "per_hour must be positive, got -1"),
+        (lambda: Margin(q=0), "q must be positive, got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, message):
@@ -116,6 +117,13 @@ def test_quantile_by_hand():
     threshold = Quantile(q=0.75).fit(np.arange(1.0, 6.0), hours=1)
     assert threshold.level_ == 4
     np.testing.assert_array_equal(threshold.alarms(np.array([4.0, 4.1])), [False, True])
+
+
+def test_margin_by_hand():
+    # Median 3, maximum 10: two and a half times the 7 between them lie above the median.
+    threshold = Margin().fit(np.array([1.0, 2, 3, 4, 10, np.nan]), hours=1)
+    assert threshold.level_ == 3 + 2.5 * 7
+    assert Margin(q=1).fit(np.array([1.0, 2, 3, 4, 10]), hours=1).level_ == 10
 
 
 def test_exponential_tail_by_hand():

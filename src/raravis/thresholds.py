@@ -180,6 +180,28 @@ class Rate(Threshold):
         return self.level_at(self.per_hour * hours / len(self.ordinary_))
 
 
+@register("margin")
+class Margin(Threshold):
+    """Alarms above the highest ordinary score by a margin.
+
+        level = median + q (maximum - median)
+
+    For a few hundred ordinary scores, of which no quantile far out is known: a score that was
+    reached once while all was well will be reached again.
+
+    q  > 0: 1 is the maximum itself.
+    """
+
+    def __init__(self, q: float = 2.5) -> None:
+        if not q > 0:
+            raise ParameterError(f"q must be positive, got {q}")
+        self.q = q
+
+    def _level(self, hours: float) -> float:
+        median = float(np.median(self.ordinary_))
+        return median + self.q * (float(self.ordinary_[-1]) - median)
+
+
 def find_events(
     windows: Windows,
     scores: FloatArray,
