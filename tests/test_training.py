@@ -135,6 +135,21 @@ def test_progress_counts_every_step() -> None:
     assert seen == [("training", float(n), 4) for n in (1, 2, 3, 4)]
 
 
+def test_what_is_asked_after_an_epoch_changes_nothing_in_training() -> None:
+    watched, alone = network_of(), network_of()
+    seen: list[int] = []
+
+    def after_epoch(epoch: int) -> None:
+        assert not watched.training  # as it is asked later
+        torch.rand(3)
+        seen.append(epoch)
+
+    history = TRAINING.fit(watched, windows_of(40), after_epoch=after_epoch)
+    TRAINING.fit(alone, windows_of(40))
+    assert seen == list(range(len(history)))
+    assert_same(weights(watched), weights(alone))
+
+
 # --- cut off and taken up again ------------------------------------------------------------------
 
 

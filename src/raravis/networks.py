@@ -6,7 +6,7 @@ One batch format, two verbs: windows (B, C, H, W) in, `loss` or `encode` out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Self
 
@@ -89,13 +89,14 @@ class Hardware:
 
     def batch(self, windows: FloatArray) -> Tensor:
         """Windows (B, C, H, W) of any float type as a float32 tensor on the device."""
-        held = torch.from_numpy(np.ascontiguousarray(windows))
-        placed = held.to(device=self.device, dtype=torch.float32)
-        return placed.contiguous(memory_format=torch.channels_last)
+        held = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows, 1, -1)))  # (B, H, W, C)
+        return held.to(device=self.device, dtype=torch.float32).permute(0, 3, 1, 2)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Inside, what gains from bfloat16 runs in it."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+        if not self.bfloat16:
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:

@@ -29,7 +29,9 @@ CHUNK = 1024  # windows rebuilt at once: 2.5 MB with 38 channels of 16 rows
 STILL = 0.1  # deviations; an instance-normalised window is never divided by less
 
 # What is usual for small windows, in place of the defaults of `Training`: so many steps whatever
-# the length of the series, and no stop in between, since an epoch may be two steps long.
+# the length of the series, and no stop in between, since an epoch may be two steps long. In float32
+# small networks are quicker, and a row gets the same score however many come with it; bfloat16
+# serves windows of a thousand values and more.
 TRAINING: Table = {
     "epochs": 400,
     "max_steps": 400,
@@ -89,7 +91,7 @@ class RowNetwork(RowModel):
         self.after_epoch: Callable[[int], None] | None = None
         with seeded(seed):  # the first weights follow the seed alone
             made = models.create(**network, shape=(channels, window, 1))
-        self.network_ = Weights(made, self.training.device)
+        self.network_ = Weights(made, self.training.device, self.training.precision)
         self.scale_ = ResidualScale()
 
     def fit(self, stretches: Sequence[FloatArray]) -> Self:
@@ -143,8 +145,10 @@ class RowWindows:
         instance_norm: bool = False,
         seed: int = 0,
     ) -> None:
-        self._rows = np.concatenate(stretches).astype(np.float32)
-        self._windows = strided(self._rows, window)[..., None]  # a view
+        rows = np.concatenate(stretches).astype(np.float32)
+        self._window, self._channels = window, rows.shape[1]
+        # views: row after row, a window lies in memory in one piece, and is copied as one
+        self._pieces = strided(rows.reshape(-1, 1), rows[:window].size)[:: rows.shape[1], 0]
         self._instance_norm = instance_norm
         ends = np.cumsum([len(rows) for rows in stretches])
         inside = [
@@ -155,25 +159,28 @@ class RowWindows:
         if len(self._starts) > most:
             draw = np.random.default_rng(seed)
             self._starts = np.sort(draw.choice(self._starts, most, replace=False))
-        self.shape = (len(self._starts), *self._windows.shape[1:])
+        self.shape = (len(self._starts), self._channels, window, 1)
 
     def __len__(self) -> int:
         return len(self._starts)
 
     def __getitem__(self, wanted: Any) -> FloatArray:
-        windows: FloatArray = self._windows[self._starts[wanted]]
+        pieces: FloatArray = self._pieces[self._starts[wanted]]  # (B, W C)
+        windows = pieces.reshape(len(pieces), self._window, self._channels).transpose(0, 2, 1)[
+            ..., None
+        ]
         if self._instance_norm:
             windows = windows - windows.mean(axis=-2, keepdims=True)
-            windows /= np.maximum(windows.std(axis=-2, keepdims=True), STILL)
+            windows = windows / np.maximum(windows.std(axis=-2, keepdims=True), STILL)
         return windows
 
 
 class Weights(Learned):
     """The weights of a network as learned arrays, and the network made ready to run."""
 
-    def __init__(self, network: Network, device: str) -> None:
+    def __init__(self, network: Network, device: str, precision: str) -> None:
         self.network = network
-        self._device = device
+        self._device, self._precision = device, precision
         self._inference: Inference | None = None
 
     def changed(self) -> None:
@@ -181,10 +188,9 @@ class Weights(Learned):
         self._inference = None
 
     def reconstruct(self, windows: FloatArray) -> FloatArray:
-        """What the network expected instead of windows (N, C, W, 1), in float32: the same row gets
-        the same score however many come with it."""
+        """What the network expected instead of windows (N, C, W, 1)."""
         if self._inference is None:
-            self._inference = Inference(self.network, CHUNK, self._device, "float32")
+            self._inference = Inference(self.network, CHUNK, self._device, self._precision)
         return self._inference.reconstruct(windows)
 
     def state(self) -> State:

@@ -95,8 +95,8 @@ class DenseAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(shape, latent)
         sizes = [math.prod(shape), *_widths(hidden), self.latent]
-        self.encoder = nn.Sequential(nn.Flatten(), *_linear(sizes))
-        self.decoder = nn.Sequential(*_linear(sizes[::-1]), nn.Unflatten(1, shape))
+        self.encoder = nn.Sequential(Shaped(sizes[:1]), *_linear(sizes))
+        self.decoder = nn.Sequential(*_linear(sizes[::-1]), Shaped(shape))
 
 
 @register("conv1d-ae")
@@ -129,15 +129,18 @@ class Conv1dAutoencoder(Autoencoder):
         down = [_convolution(i, width, stride=2) for i in [features, *[width] * (depth - 1)]]
         up = [_enlarged(width, to) for to in lengths[-2::-1]]
         self.encoder = nn.Sequential(
-            InTime(shape), *down, nn.Flatten(), nn.Linear(math.prod(top), self.latent)
+            Shaped(_in_time(shape)),
+            *down,
+            Shaped([math.prod(top)]),
+            nn.Linear(math.prod(top), self.latent),
         )
         self.decoder = nn.Sequential(
             nn.Linear(self.latent, math.prod(top)),
             nn.ReLU(),
-            nn.Unflatten(1, top),
+            Shaped(top),
             *up,
             nn.Conv1d(width, features, kernel_size=5, padding=2),
-            OutOfTime(shape),
+            Shaped(shape),
         )
 
 
@@ -198,8 +201,8 @@ class VariationalAutoencoder(Autoencoder):
             raise ParameterError(f"beta must be >= 0, got {beta}")
         self.beta = beta
         sizes = [math.prod(shape), *_widths(hidden)]
-        self.encoder = nn.Sequential(nn.Flatten(), *_linear([*sizes, 2 * self.latent]))
-        self.decoder = nn.Sequential(*_linear([self.latent, *sizes[::-1]]), nn.Unflatten(1, shape))
+        self.encoder = nn.Sequential(Shaped(sizes[:1]), *_linear([*sizes, 2 * self.latent]))
+        self.decoder = nn.Sequential(*_linear([self.latent, *sizes[::-1]]), Shaped(shape))
 
     def codes(self, batch: Tensor) -> Tensor:
         """Means of the codes, (B, latent)."""
@@ -227,28 +230,16 @@ class VariationalAutoencoder(Autoencoder):
 # --- parts -------------------------------------------------------------------------------------
 
 
-class InTime(nn.Module):
-    """Windows (B, C, H, W) as features at moments, (B, F, T)."""
+class Shaped(nn.Module):
+    """The same values in order, each item of the batch in another shape: (B, ...) -> (B, *shape)."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
-        self.size = _in_time(shape)
+        self.shape = (-1, *shape)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, F, T)."""
-        return batch.reshape(len(batch), *self.size)
-
-
-class OutOfTime(nn.Module):
-    """Features at moments (B, F, T) as windows (B, C, H, W)."""
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, F, T) -> (B, C, H, W)."""
-        return features.reshape(len(features), *self.shape)
+        """(B, ...) -> (B, *shape)."""
+        return batch.reshape(self.shape)
 
 
 class Reader(nn.Module):
@@ -256,7 +247,7 @@ class Reader(nn.Module):
 
     def __init__(self, shape: Shape, width: int, latent: int) -> None:
         super().__init__()
-        self.in_time = InTime(shape)
+        self.in_time = Shaped(_in_time(shape))
         self.lstm = nn.LSTM(_in_time(shape)[0], width, batch_first=True)
         self.squeeze = nn.Linear(width, latent)
 
@@ -275,7 +266,7 @@ class Writer(nn.Module):
         features, self.length = _in_time(shape)
         self.lstm = nn.LSTM(latent, width, batch_first=True)
         self.spread = nn.Linear(width, features)
-        self.out_of_time = OutOfTime(shape)
+        self.out_of_time = Shaped(shape)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Codes (B, latent) -> (B, C, H, W)."""
