@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from raravis import sources
-from raravis.errors import DataError, RecordingError
+from raravis.errors import DataError, NothingToRead, RecordingError
+from raravis.series.layouts import open_sheet
 from raravis.sources.series import SeriesSource
-from real_data import real_data
 
 CHANNELS = ("temperature", "pressure", "flow")
 
@@ -132,24 +132,97 @@ def test_a_channel_asked_for_that_is_not_there_is_named(folder):
         SeriesSource(folder, channels=["level"])
 
 
-# --------------------------------------------------------------------------- real recordings
+def test_channels_that_hold_no_value_anywhere_are_left_out_and_told(folder):
+    for file in folder.glob("*.csv"):
+        write_csv(file, pd.read_csv(file).assign(level=np.nan))
+    source = SeriesSource(folder)
+    assert source.channels == CHANNELS
+    assert source.remarks == ["'level': no value in any recording, left out"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "recordings", "channels", "rows"),
-    [
-        ("nab/data", 58, 1, 365_558),
-        ("skab", 24, 8, None),
-        ("smd", 2, 38, None),
-        ("asd", 6, 19, 6 * (8640 + 4320)),
-        ("ucr_anomaly", 2, 1, 15_001),
-        ("ecg_mba", 1, 1, 230_400),
-    ],
-)
-def test_real_series_have_the_shapes_that_are_published(name, recordings, channels, rows):
-    source = SeriesSource(real_data() / name)
-    assert source.skipped == []
-    assert len(source.recordings) == recordings
-    assert len(source.channels) == channels
-    assert rows is None or len(source) == rows
+def test_a_channel_empty_in_one_file_only_is_missing_there(folder):
+    write_csv(folder / "b.csv", plant(seed=1, start="2026-05-02").assign(flow=np.nan))
+    source = SeriesSource(folder)
+    assert source.channels == CHANNELS
+    assert np.isnan(source.read(1, 0, 200).values[:, 2]).all()
+    assert source.remarks == ["b.csv: holds no value: 'flow'"]
+
+
+def test_a_channel_asked_for_may_be_empty(folder):
+    file = write_csv(folder / "d.csv", plant().assign(flow=np.nan))
+    source = SeriesSource(file, channels=CHANNELS)
+    assert source.channels == CHANNELS
+    assert np.isnan(source.read(0, 0, 200).values[:, 2]).all()
+
+
+# --------------------------------------------------------------------------- remarks
+
+
+def test_what_is_not_as_it_stood_is_remarked(tmp_path):
+    frame = plant(100).assign(pressure=1.5)
+    frame.loc[[3, 4, 50], "flow"] = np.nan
+    frame.loc[7, "temperature"] = np.inf
+    frame = frame.drop(index=range(20, 30))
+    frame.loc[60, "timestamp"] = frame.loc[59, "timestamp"]
+    frame.loc[[70, 71], "timestamp"] = frame.loc[[71, 70], "timestamp"].to_numpy()
+    write_csv(tmp_path / "plant.csv", frame)
+    source = SeriesSource(tmp_path)
+    assert source.remarks == [
+        "plant.csv: its times fall back at 1 row: its rows were sorted",
+        "plant.csv: 1 row with the same time as the row before",
+        "plant.csv: 2 gaps in time, the longest of 660 s where rows usually come every 60",
+        "plant.csv: values are missing: 1 in 'temperature', 3 in 'flow'",
+        "plant.csv: never changes: 'pressure'",
+    ]
+
+
+def test_uneven_steps_and_other_rates_are_remarked(folder):
+    slow = plant(50, start="2026-05-04", step="300s")
+    write_csv(folder / "slow.csv", slow)
+    times = pd.Timestamp("2026-05-05") + pd.to_timedelta(
+        np.cumsum(np.tile([50, 60, 60, 60, 60, 70], 30)), unit="s"
+    )
+    uneven = plant(180)
+    uneven["timestamp"] = times.strftime("%Y-%m-%d %H:%M:%S")
+    write_csv(folder / "uneven.csv", uneven)
+    source = SeriesSource(folder)
+    assert source.interval_s == 60
+    assert source.remarks == [
+        "uneven.csv: 33% of its steps are further than a tenth from 60 s",
+        "rows usually come every 60 s, but not in 'slow.csv'",
+    ]
+
+
+def test_a_name_tells_the_time_where_rows_do_not(tmp_path):
+    write_csv(tmp_path / "pump_20260501_040000.csv", plant().drop(columns="timestamp"))
+    source = SeriesSource(tmp_path, timezone="+02:00")
+    assert source.recordings[0].start_time == datetime(2026, 5, 1, 2, tzinfo=UTC)
+    assert source.read(0, 0, 1).start_time == datetime(2026, 5, 1, 2, tzinfo=UTC)
+
+
+def test_one_file_at_a_time_is_in_memory(folder, monkeypatch):
+    opened = []
+
+    def counting(path, reading):
+        opened.append(path.name)
+        return open_sheet(path, reading)
+
+    monkeypatch.setattr("raravis.sources.series.open_sheet", counting)
+    source = SeriesSource(folder)
+    opened.clear()
+    for recording in (0, 0, 1, 1, 0):
+        source.read(recording, 0, 10)
+    assert opened == ["c.csv", "b.csv", "c.csv"]
+
+
+def test_text_files_without_numbers_are_no_recordings(folder):
+    (folder / "LICENSE.txt").write_text("Permission is hereby granted, free of charge\n" * 3)
+    assert SeriesSource(folder).skipped == []
+    with pytest.raises(NothingToRead, match="has no column of numbers"):
+        SeriesSource(folder / "LICENSE.txt")
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.txt", "a.CSV", "a.csv.gz"])
+def test_every_suffix_of_text_is_found_in_a_folder(tmp_path, name):
+    write_csv(tmp_path / name, plant(), sep="\t" if name.endswith("tsv") else ",")
+    assert SeriesSource(tmp_path).rows == [200]

@@ -329,6 +329,13 @@ def test_a_few_rows_without_a_time_are_left_out_and_told(table):
     assert sheet.remarks == ["2 rows without a readable time left out"]
 
 
+def test_infinite_and_impossible_times_are_none(table):
+    rows = "".join(f"{i},{i}\n" for i in range(60))
+    sheet = opened(table, "time,a\n" + rows + "inf,60\nnan,61\n1e30,62\n")
+    assert len(sheet.series) == 60
+    assert sheet.remarks == ["3 rows without a readable time left out"]
+
+
 # --------------------------------------------------------------------------- refusals of times
 
 

@@ -32,6 +32,7 @@ _CALENDAR = (
 )
 _TIME_OF_DAY = r"^(\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?$"
 _DAY_NS = 86_400 * 10**9
+_MOST_NS = 9e18  # 285 years: as many as 64 bits hold
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def find_clock(column: pd.Series, zone: tzinfo, path: str) -> Clock:
     known = column.dropna()
     if known.empty:
         raise RecordingError(path, f"has no time at all in column {column.name!r}")
-    numbers = pd.to_numeric(known, errors="coerce")
+    numbers = _finite(known)
     if numbers.notna().mean() >= MOSTLY:
         return _numeric_clock(numbers.dropna(), zone, path)
     written = _tidy(known)
@@ -86,7 +87,7 @@ def _numeric_clock(numbers: pd.Series, zone: tzinfo, path: str) -> Clock:
         if _FIRST_EPOCH_S <= usual * factor / 1e9 < _LAST_EPOCH_S:
             return Clock(partial(_read_numbers, factor=factor), wall=True)
     factor = _unit_of_name(str(numbers.name))
-    if float(numbers.abs().max()) * factor > np.iinfo(np.int64).max / 2:
+    if usual * factor > _MOST_NS:
         raise RecordingError(
             path,
             f"times of column {numbers.name!r} are too large for seconds, and no time since 1970: "
@@ -95,15 +96,21 @@ def _numeric_clock(numbers: pd.Series, zone: tzinfo, path: str) -> Clock:
     return Clock(partial(_read_numbers, factor=factor), wall=False)
 
 
-def _read_numbers(column: pd.Series, factor: int) -> IntArray:
+def _finite(column: pd.Series) -> pd.Series:
+    """Numbers as they are, anything else as missing."""
     numbers = pd.to_numeric(column, errors="coerce")
-    if pd.api.types.is_integer_dtype(numbers.dtype) and not numbers.isna().any():
+    return numbers.where(numbers.abs() < np.inf)
+
+
+def _read_numbers(column: pd.Series, factor: int) -> IntArray:
+    numbers = _finite(column)
+    known = (numbers.abs() < _MOST_NS / factor).to_numpy(dtype=bool, na_value=False)
+    if pd.api.types.is_integer_dtype(numbers.dtype) and known.all():
         return np.asarray(numbers.to_numpy(dtype=np.int64) * factor)
     seconds = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    known = np.isfinite(seconds)
-    return np.where(known, np.rint(np.where(known, seconds, 0.0) * factor), NO_TIME).astype(
-        np.int64
-    )
+    found = np.full(len(seconds), NO_TIME)
+    found[known] = np.rint(seconds[known] * factor).astype(np.int64)
+    return found
 
 
 def _unit_of_name(name: str) -> int:
@@ -125,7 +132,7 @@ def _compact_form(numbers: pd.Series) -> str | None:
 
 
 def _read_compact(column: pd.Series, form: str, zone: tzinfo) -> IntArray:
-    digits = pd.to_numeric(column, errors="coerce").astype("Int64").astype("string")
+    digits = _finite(column).astype("Int64").astype("string")
     return _nanoseconds(pd.to_datetime(digits.astype(object), format=form, errors="coerce"), zone)
 
 

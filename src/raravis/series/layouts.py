@@ -237,7 +237,7 @@ def _smap_labels(path: Path, rows: int) -> BoolArray | None:
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (OSError, EOFError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordingError(str(path), f"cannot be read as npz ({error})") from error

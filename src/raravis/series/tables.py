@@ -81,7 +81,7 @@ def read_table(
 def find_form(path: Path, separator: str | None = None, decimal: str | None = None) -> Form:
     """What a text table looks like, from its first lines. Raises RecordingError."""
     lines, encoding = first_lines(path)
-    if not any(line.strip() for line in lines):
+    if not any(line.strip(" \t,;|\"'\ufeff") for line in lines):
         raise RecordingError(str(path), "is empty")
     if any("\0" in line for line in lines):
         raise RecordingError(str(path), "is no text: expected a table of numbers")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raravis.errors import NothingToRead, RecordingError
+from raravis.errors import NothingToRead, ParameterError, RecordingError
 from raravis.folders import Found, find_files
 from raravis.series.columns import Reading
 from raravis.series.drives import is_snapshot, read_drives
@@ -61,6 +61,7 @@ class SeriesSource(RowSource):
         decimal: str | None = None,
         strict: bool = False,
     ) -> None:
+        _check(channels, separator, decimal)
         labels = (labels,) if isinstance(labels, str) else labels
         self.timezone, self.strict = time_zone(timezone), strict
         self.reading = Reading(
@@ -214,6 +215,19 @@ class SeriesSource(RowSource):
         more = f" and {len(self.skipped) - _SHOWN} more" if len(self.skipped) > _SHOWN else ""
         because = f" Skipped: {shown}{more}." if shown else ""
         return f"no series to read in {where}: looked for {', '.join(SUFFIXES)}.{because}"
+
+
+def _check(channels: Sequence[str] | None, separator: str | None, decimal: str | None) -> None:
+    if separator is not None and len(separator) != 1:
+        raise ParameterError(f"separator must be one character, got {separator!r}")
+    if decimal not in (None, ".", ","):
+        raise ParameterError(f'decimal must be "." or ",", got {decimal!r}')
+    if separator is not None and separator == decimal:
+        raise ParameterError(f"separator and decimal are both {separator!r}")
+    if channels is not None and not channels:
+        raise ParameterError("channels must name at least one, or be None for all")
+    if channels is not None and len(set(channels)) < len(channels):
+        raise ParameterError(f"channels must name each one once, got {listed(channels)}")
 
 
 def _same(sheet: Sheet) -> Sheet:
