@@ -21,7 +21,8 @@ FLOORS = {
     "raravis.inspection. raravis.report raravis.report. raravis.watching",
     7: "raravis.detector",
     6: "raravis.senses.",
-    5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble raravis.senses",
+    5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
+    "raravis.row_novelty raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
     "raravis.training",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "

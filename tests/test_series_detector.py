@@ -206,3 +206,73 @@ def test_watch_keeps_where_it_stands(run, station, tmp_path):
     assert [line.split(",")[1:] for line in rest[1:]] == [
         line.split(",")[1:] for line in whole[61:]
     ]
+
+
+# --- without learning first ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def daily(tmp_path_factory):
+    """Four weeks of one channel that follows the day, and on one day lies far above it."""
+    hours = np.arange(28 * 48) / 2
+    values = np.sin(2 * np.pi * hours / 24) + np.random.default_rng(0).normal(0, 0.05, len(hours))
+    values[20 * 48 : 21 * 48] += 4
+    times = pd.date_range("2026-05-04", periods=len(hours), freq="30min")
+    path = tmp_path_factory.mktemp("daily") / "daily.csv"
+    pd.DataFrame({"timestamp": times, "load": values}).to_csv(path, index=False)
+    return path
+
+
+def test_novelty_needs_no_learning_and_finds_the_day_that_was_different(daily):
+    detector = Detector("novelty", kind="series").fit(daily)
+    table = detector.score(daily)
+    assert len(table) == 28 * 48 and table.score[200:].notna().all()
+    np.testing.assert_allclose(table.score[200:], -np.log10(table.p_value[200:]))
+    top = detector.events().iloc[0]
+    assert 20 * 86400 <= top.peak_s < 22 * 86400
+
+
+def test_novelty_row_by_row_is_the_same_as_from_the_file(daily, monkeypatch):
+    monkeypatch.setattr("raravis.senses.series.BLOCK", 500)
+    batch = Detector("novelty", kind="series").fit(daily).score(daily).score
+    rows = pd.read_csv(daily, parse_dates=["timestamp"])
+    detector = Detector("novelty", kind="series")
+    scores = [
+        detector.update([row.load], [row.timestamp.to_pydatetime()]).score[0]
+        for row in rows.itertuples()
+    ]
+    np.testing.assert_array_equal(scores, batch)
+
+
+def test_novelty_goes_on_after_a_restart(daily, tmp_path):
+    rows = pd.read_csv(daily)[["load"]].to_numpy()
+    whole = Detector("novelty", kind="series").update(rows)
+    detector = Detector("novelty", kind="series")
+    detector.update(rows[:700])
+    detector.save(tmp_path)
+    rest = Detector.load(tmp_path).update(rows[700:])
+    np.testing.assert_array_equal(rest.score, whole.score[700:])
+
+
+def test_novelty_of_several_channels_is_laid_to_the_one_that_changed():
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(900, 3))
+    rows[800:, 1] += 30
+    verdict = Detector("novelty", kind="series").update(rows)
+    assert verdict.alarm[800] and verdict.contributions[800].argmax() == 1
+    np.testing.assert_allclose(
+        np.sqrt(np.square(verdict.contributions[800]).mean()), verdict.score[800]
+    )
+
+
+def test_watch_without_a_run_learns_as_rows_come(daily):
+    done = raravis("watch", "-", "--alarms", text=daily.read_text())
+    assert done.returncode == 0, done.stderr
+    alarms = [line.split(",") for line in done.stdout.splitlines()[1:]]
+    assert any(line[1].startswith("2026-05-24") for line in alarms)
+    assert len(alarms) < 30
+
+
+def test_novelty_judges_alone():
+    with pytest.raises(ParameterError, match="'novelty' judges alone"):
+        Detector("novelty,knn", kind="series")

@@ -187,7 +187,9 @@ class Detector:
         rows   (n, C), or (C,) for one row.
         times  (n,) wall-clock times or seconds; None where nothing tells them.
         """
-        return self.sense.update(rows, times)
+        verdict = self.sense.update(rows, times)
+        self.is_fitted = True
+        return verdict
 
     def events(self) -> pd.DataFrame:
         """What is rare in the recordings scored last, strangest first: a table (rank, recording,

@@ -15,16 +15,30 @@ from raravis.configuration import complete
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.learned import State
 from raravis.listening import spread_evenly
+from raravis.novelty import NoveltyChain
 from raravis.progress import Progress, silent
 from raravis.row_ensemble import default_members, member_names
 from raravis.row_layer import RowLayer, RowStream, Verdict
 from raravis.row_networks import complete_member, complete_training
-from raravis.senses import Options, Paths, Sense, completed, named, prefixed, register, under
+from raravis.row_novelty import NoveltyStream, dates_of
+from raravis.senses import (
+    Options,
+    Paths,
+    Sense,
+    completed,
+    named,
+    options_of,
+    prefixed,
+    register,
+    under,
+)
 from raravis.sources import RowBlock, RowSource
 from raravis.sources.series import SUFFIXES, SeriesSource
 from raravis.store import Rows
 from raravis.windows import FloatArray, Windows
 
+NOVELTY = "novelty"
+DEFAULT = {"name": "default"}  # becomes a list of members once the channels are known
 STRETCH = 4096  # rows that are learned from in one piece, where not all are
 BLOCK = 65_536  # rows that are judged at once
 
@@ -35,7 +49,8 @@ class SeriesSense(Sense):
 
     model       "default" (the ensemble that was measured to find most), or one model of rows, such
                 as "window-pca" or "lstm-ae", or several, "window-pca,lstm-ae", whose mean counts.
-                A name, a table {"name": "lstm-ae", "window": 32}, or a list of those.
+                A name, a table {"name": "lstm-ae", "window": 32}, or a list of those. "novelty"
+                learns nothing beforehand: a chain judges each channel by what it showed before.
     threshold   "tail" (p=1e-3), "rate", "quantile" or "margin"; a name, or a table.
     source, training
                 options of `SeriesSource` and, for networks, of `Training`.
@@ -68,22 +83,31 @@ class SeriesSense(Sense):
             "seed": seed,
         }
         self.layers = {}
-        self._stream: RowStream | None = None
+        self._interval_s = 1.0
+        self._stream: RowStream | NoveltyStream | None = None
 
     @property
     def scorer(self) -> str:
         """Name of the scorer that makes the score."""
-        return "ensemble"
+        return NOVELTY if self._novelty is not None else "ensemble"
+
+    @property
+    def _novelty(self) -> Options | None:
+        """Options of the chain, where it is the model."""
+        table = self.config["model"][0]
+        return options_of(table) if table["name"] == NOVELTY else None
 
     @property
     def level(self) -> float:
-        """The score from which on a row raises an alarm."""
+        """The score above which a row raises an alarm."""
+        if self._novelty is not None:
+            return -math.log10(self._novelty["alarm_rate"])
         return self.layer.level
 
     @property
     def merge_s(self) -> float:
         """Alarms closer than this are one event."""
-        return float(self.config["merge_rows"] * self.layer.interval_s)
+        return float(self.config["merge_rows"] * self._interval_s)
 
     @property
     def layer(self) -> RowLayer:
@@ -95,6 +119,8 @@ class SeriesSense(Sense):
 
     def p_values(self, scores: FloatArray) -> FloatArray:
         """Share of ordinary rows that would score at least as high, (n,)."""
+        if self._novelty is not None:
+            return np.asarray(10.0**-scores)
         return self.layer.thresholds["ensemble"].p_values(scores)
 
     def open(self, paths: Paths) -> SeriesSource:
@@ -106,9 +132,12 @@ class SeriesSense(Sense):
 
     def learn(self, source: RowSource, progress: Progress = silent) -> None:
         """Learns from a bounded, even sample of the rows that may be learned from."""
-        stretches = self._lesson(source)
-        self._build(source.channels)
-        self.layer.learn(stretches, source.interval_s, progress)
+        self._interval_s = source.interval_s
+        self._know(source.channels)
+        if self._novelty is None:
+            stretches = self._lesson(source)
+            self._build()
+            self.layer.learn(stretches, source.interval_s, progress)
 
     def _lesson(self, source: RowSource) -> list[FloatArray]:
         """Stretches (n, C) of the recordings' beginnings."""
@@ -131,21 +160,28 @@ class SeriesSense(Sense):
             reached = (recording, stop)
         return [np.concatenate(parts) for parts in stretches.values()]
 
-    def _build(self, channels: tuple[str, ...]) -> None:
-        """Makes what learns and judges, for series of these channels."""
+    def _know(self, channels: tuple[str, ...]) -> None:
+        """Settles which channels there are, and with them the default members."""
         self.config["source"]["channels"] = list(channels)
-        if self.config["model"] == "default":
+        if self.config["model"] == [DEFAULT]:
             self.config["model"] = _members(default_members(len(channels)), self.config["seed"])
+        self._stream = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels, in order, once they are known."""
+        return tuple(self.config["source"].get("channels", ()))
+
+    def _build(self) -> None:
+        """Makes what learns and judges."""
         tables = self.config["model"]
-        members = dict(zip(member_names(tables), tables, strict=True))
         self.layers["windows"] = RowLayer(
-            members,
+            dict(zip(member_names(tables), tables, strict=True)),
             self.config["threshold"],
-            len(channels),
+            len(self.channels),
             self.config["training"],
             self.config["seed"],
         )
-        self._stream = None
 
     # --- judging -----------------------------------------------------------------------------
 
@@ -153,47 +189,69 @@ class SeriesSense(Sense):
         self, source: RowSource, recording: int, from_s: float
     ) -> Iterator[tuple[float, dict[str, Rows]]]:
         """(scored until, rows by layer) for each block of one recording from `from_s` on."""
-        for block in source.blocks(recording, from_s, BLOCK, self.layer.lookback):
-            yield block.end_s, {"windows": self._rows(block)}
+        if self._novelty is None:
+            for block in source.blocks(recording, from_s, BLOCK, self.layer.lookback):
+                yield self._rows(block, self.layer.judge(block.series, block.context))
+            return
+        stream = NoveltyStream(self.channels, self._novelty)
+        for block in source.blocks(recording, 0.0, BLOCK):  # what it knows comes from all before
+            verdict = stream.update(block.series.values, dates_of(block.series))
+            if block.end_s > from_s:
+                yield self._rows(block, verdict)
 
-    def _rows(self, block: RowBlock) -> Rows:
-        verdict = self.layer.judge(block.series, block.context)
+    def _rows(self, block: RowBlock, verdict: Verdict) -> tuple[float, dict[str, Rows]]:
         start_s = block.series.time_s[block.context :]
-        windows = Windows.of(block.recording, start_s, start_s + self.layer.interval_s)
-        scores = {"ensemble": (verdict.score, verdict.p_value)}
+        windows = Windows.of(block.recording, start_s, start_s + self._interval_s)
+        scores = {self.scorer: (verdict.score, verdict.p_value)}
         if len(verdict.members) > 1:
             for name, values in verdict.members.items():
                 scores[name] = values, self.layer.thresholds[name].p_values(values)
-        return Rows(windows, scores, np.nan_to_num(verdict.contributions))
+        contributions = np.nan_to_num(verdict.contributions)
+        return block.end_s, {"windows": Rows(windows, scores, contributions)}
 
     def begin(self, channels: tuple[str, ...]) -> None:
         """Makes ready for rows of these channels as they come."""
-        if list(channels) != self.config["source"].get("channels"):
+        if not self.channels:
+            self._know(channels)
+        if channels != self.channels:
             raise ParameterError(
-                f"expected rows of {self.config['source'].get('channels')}, got {channels}"
+                f"expected rows of {', '.join(self.channels)}, got {', '.join(channels)}"
             )
 
     def update(self, rows: FloatArray, times: Any = None) -> Verdict:
         """Judges rows as they come; see `Detector.update`."""
-        if self._stream is None:
-            self._stream = RowStream(self.layer, tuple(self.config["source"]["channels"]))
         values = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+        if self._stream is None:
+            self._stream = self._begun(values.shape[1])
+        if isinstance(self._stream, NoveltyStream):
+            return self._stream.update(values, times)
         return self._stream.update(values, None if times is None else seconds(times))
+
+    def _begun(self, columns: int) -> RowStream | NoveltyStream:
+        """A stream in which nothing has come yet; its channels are numbered where none is named."""
+        if self._novelty is None:
+            return RowStream(self.layer, self.channels)
+        if not self.channels:
+            self._know(tuple(f"channel {number}" for number in range(1, columns + 1)))
+        return NoveltyStream(self.channels, self._novelty)
 
     # --- saving ------------------------------------------------------------------------------
 
     def state(self) -> State:
         """Everything learned, and where a stream stands."""
-        state = prefixed("windows", self.layer.state())
+        state: State = {"interval_s": np.array(self._interval_s)}
+        if self._novelty is None:
+            state |= prefixed("windows", self.layer.state())
         return state | (prefixed("stream", self._stream.state()) if self._stream else {})
 
     def restore(self, state: State) -> None:
         """The inverse of `state`."""
-        channels = tuple(self.config["source"]["channels"])
-        self._build(channels)
-        self.layer.restore(under("windows", state))
+        self._interval_s = float(state["interval_s"])
+        if self._novelty is None:
+            self._build()
+            self.layer.restore(under("windows", state))
         if stream := under("stream", state):
-            self._stream = RowStream(self.layer, channels)
+            self._stream = self._begun(len(self.channels))
             self._stream.restore(stream)
 
 
@@ -218,13 +276,19 @@ def _listed(source: Options) -> Options:
     }
 
 
-def _members(model: str | Options | Sequence[str | Options], seed: int) -> str | list[Options]:
-    """The models of rows that were asked for, with all their settings; "default" as it stands."""
+def _members(model: str | Options | Sequence[str | Options], seed: int) -> list[Options]:
+    """The models that were asked for, each with all its settings; the default as it stands."""
     several = [model] if isinstance(model, str | dict) else list(model)
     tables: list[Options] = []
     for one in several:
         table = named(one, "default")
         tables += [{**table, "name": name.strip()} for name in table["name"].split(",")]
-    if [table["name"] for table in tables] == ["default"]:
-        return "default"
+    names = [table["name"] for table in tables]
+    if names == ["default"]:
+        return [DEFAULT]
+    if names == [NOVELTY]:
+        chain = complete(NoveltyChain, options_of(tables[0]), f"model {NOVELTY!r}")
+        return [{"name": NOVELTY, **chain}]
+    if NOVELTY in names:
+        raise ParameterError(f"{NOVELTY!r} judges alone: leave out the other models, or it")
     return [complete_member(table, seed) for table in tables]
