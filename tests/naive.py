@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 
@@ -255,3 +256,45 @@ def vus_pr(labels: Sequence[bool], scores: Sequence[float], most: int, levels: i
             before = recall
         areas.append(area)
     return sum(areas) / len(areas)
+
+
+def distance_to_past(values: Sequence[float], gap: int, first_row: int) -> list[float]:
+    """Each value's distance to the nearest of those at least `gap` rows before it."""
+    found = []
+    for t, value in enumerate(values):
+        past = values[: max(0, t - gap + 1)]
+        found.append(min((abs(value - p) for p in past), default=0) if t >= first_row else 0.0)
+    return found
+
+
+def excess_tail(past: Sequence[float], value: float, q: float, largest: float) -> float:
+    """How far a value lies beyond quantile q of those before, over the mean excess there."""
+    ordered = sorted(past)
+    start = int(q * len(ordered))
+    if len(ordered) <= 20 or value <= ordered[start]:
+        return 0.0
+    excess = [v - ordered[start] for v in ordered[start:]]
+    mean = sum(excess) / len(excess) + 1e-9 * abs(value)
+    return min(largest, (value - ordered[start]) / mean)
+
+
+def slot_residual(
+    minutes: Sequence[int], values: Sequence[float], slot: int, cycle: int, most: int, fewest: int
+) -> list[float]:
+    """Each value minus the median of the last `most` before it in the same slot of the cycle."""
+    slots = [minute % cycle // slot for minute in minutes]
+    found = []
+    for t, value in enumerate(values):
+        same = [values[s] for s in range(t) if slots[s] == slots[t]][-most:]
+        found.append(value - statistics.median(same) if len(same) >= fewest else 0.0)
+    return found
+
+
+def refractory(scores: Sequence[float], share: float, most: int, factor: float) -> list[float]:
+    """Scores that beat all of the last rows by a factor; 0 for the others."""
+    found = []
+    for t, score in enumerate(scores):
+        reach = min(most, int(share * t))
+        before = max(scores[max(0, t - reach) : t], default=0.0)
+        found.append(score if score > factor * before else 0.0)
+    return found
