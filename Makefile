@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer:
-#   make demo   makes a recording of its own, finds what is rare in it, writes demo/report.html
+#   make demo   makes sound and series of its own, finds what is rare in them, writes demo/report.html
+#               and demo/series/report.html
 #   make test   checks style, types and behaviour
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,6 +11,7 @@ TESTS ?= -m "not slow"
 
 demo: .venv/ready
 	$(BIN)/raravis demo --out demo --overwrite
+	$(BIN)/raravis demo --kind series --out demo/series --overwrite
 
 test: .venv/ready
 	$(BIN)/ruff check
