@@ -67,6 +67,12 @@ def _training(order: Order) -> Rows:
     return training.run()
 
 
+def _rows(order: Order) -> Rows:
+    from raravis.benchmarks import row_speed
+
+    return row_speed.run()
+
+
 def _store(order: Order) -> Rows:
     from raravis.benchmarks import store
 
@@ -79,12 +85,32 @@ def _bank(order: Order) -> Rows:
     return soundscapes.bank_curve()
 
 
+def _skab(order: Order) -> Rows:
+    from raravis.benchmarks import skab
+
+    with console.showing_progress() as progress:
+        data = _folder(order, "skab")
+        return skab.run(data, range(order.seeds), order.parts, order.out, progress)
+
+
+def _folder(order: Order, name: str) -> Path:
+    """The folder of one data set: that named by --data, or the one called so within it.
+
+    Raises DataError where no folder was named.
+    """
+    if order.data is None:
+        raise DataError(f"the benchmark {name} needs data: give their folder by --data")
+    return order.data / name if (order.data / name).is_dir() else order.data
+
+
 BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "soundscapes": ("how much is found, beside chance, loudness, PCA and kNN", _soundscapes),
     "speed": ("reading, mel, network and scores, beside librosa and bare parts", _speed),
     "memory": ("resident memory of detect on one and six hours", _memory),
     "training": ("the training loop and inference, beside bare float32 loops", _training),
+    "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
+    "skab": ("a pump with faults, beside the published leaderboard", _skab),
     "bank": ("cost of judging rarity from one hour to a thousand", _bank),
 }
 
