@@ -124,8 +124,9 @@ class RowNetwork(RowModel):
         residuals = np.empty(windows.shape[:2])
         for start in range(0, len(windows), CHUNK):
             part = windows[start : start + CHUNK]
-            apart = part - self.network_.reconstruct(part)
-            residuals[start : start + CHUNK] = np.sqrt(np.square(apart).mean(axis=(2, 3)))
+            apart = (part - self.network_.reconstruct(part))[..., 0]
+            squares = np.einsum("ncw,ncw->nc", apart, apart)
+            residuals[start : start + CHUNK] = np.sqrt(squares / self.window)
         return residuals
 
 
