@@ -14,7 +14,8 @@ import pytest
 from raravis import pictures
 from raravis.errors import ParameterError, RunError
 from raravis.report import Clip, Member, Picture, Timeline, render, write
-from raravis.report.pack import pack, pack_array, strongest_of, unpack_array
+from raravis.report.columns import pack_array, unpack_array
+from raravis.report.pack import pack, strongest_of
 from raravis.report.page import duration_words, lead
 from report_sample import sample_report
 

@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from raravis import report
+from raravis.explain.points import points
 from raravis.progress import Progress
 from raravis.senses.sound import SoundSense
 from raravis.showroom import Showroom
@@ -217,19 +216,7 @@ class Explainer:
         if len(self.embedding) < 4:
             return None
         rows = np.unique(np.linspace(0, len(self.embedding) - 1, MOST_POINTS).astype(int))
-        points, windows = self.embedding[rows], self.windows[rows]
-        components = min(3, *points.shape)
-        pca = PCA(components, random_state=0).fit(points)
-        coords = np.zeros((len(points), 3), dtype=np.float32)
-        coords[:, :components] = pca.transform(points)
-        explained = np.zeros(3)
-        explained[:components] = pca.explained_variance_ratio_
-        groups = KMeans(min(8, len(points)), n_init=3, random_state=0)
-        cluster = groups.fit_predict(points[:, : min(64, points.shape[1])])
-        return report.Points(
-            coords, cluster, windows.recording, windows.start_s, windows.end_s,
-            self.scores[rows], explained,
-        )  # fmt: skip
+        return points(self.embedding[rows], self.windows[rows], self.scores[rows])
 
     def _summary(self, events: int) -> list[tuple[str, str]]:
         hours = sum(r.duration_s for r in self.recordings) / 3600

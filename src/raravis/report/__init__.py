@@ -14,7 +14,9 @@ To add a room to the page, add its element to page.html and its script to `page.
 """
 
 from raravis.report.contents import (
+    Chart,
     Clip,
+    Line,
     Member,
     Picture,
     Points,
@@ -27,7 +29,9 @@ from raravis.report.contents import (
 from raravis.report.page import render, write
 
 __all__ = [
+    "Chart",
     "Clip",
+    "Line",
     "Member",
     "Picture",
     "Points",

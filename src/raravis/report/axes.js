@@ -34,16 +34,25 @@ function scoreScale({ low, high, level }) {
 
 // About `count` times of day from low to high, at whole steps of a clock.
 function clockTicks(low, high, count) {
-  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
+    ...[1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * 86400)];
   const rough = (high - low) / Math.max(1, count);
-  const step = steps.find((s) => s >= rough) || Math.ceil(rough / 86400) * 86400;
+  const step = steps.find((s) => s >= rough) || Math.ceil(rough / 31449600) * 31449600;
   const found = [];
   for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
   return found;
 }
 
+// A value on an axis with so much from one label to the next.
+function stepped(value, step) {
+  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  if (Math.abs(value) >= 1e6 || digits > 5) return number(value, 4);
+  return value.toFixed(digits).replace("-", "−");
+}
+
 // A label as fine as the step between labels asks for.
 function tickText(recording, s, step_s) {
+  if (step_s >= 86400) return recording.began === null ? `${Math.round(s / 86400)} d` : dateOf(timeAt(recording, s) + 1);
   if (recording.began === null) return report.recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
   const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);
   return step_s >= 60 ? text.slice(0, 5) : text.slice(0, step_s < 2 ? 10 : 8);

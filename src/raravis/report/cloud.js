@@ -53,6 +53,8 @@ const cloud = (() => {
 
   const groupColour = (group) => PALETTE[group % PALETTE.length];
 
+  const groupName = (group) => points.packed.groups[group] ?? `group ${group + 1}`;
+
   function tints() {
     if (colouring === "cluster") {
       points.tint.set(points.cluster);
@@ -222,7 +224,7 @@ const cloud = (() => {
       const swatch = element("i");
       swatch.style.background = groupColour(group);
       const button = element("button", { type: "button", "aria-pressed": String(only === group), title: "Show this group alone" },
-        swatch, `group ${group + 1} `, element("small", {}, count.toLocaleString("en")));
+        swatch, `${groupName(group)} `, element("small", {}, count.toLocaleString("en")));
       button.addEventListener("click", () => { only = only === group ? null : group; legend(); redraw(); });
       return button;
     }));
@@ -246,8 +248,8 @@ const cloud = (() => {
 
   function wordsOn(i) {
     const recording = report.recordings[points.recording[i]];
-    const lines = [moment(recording, points.start_s[i]), `score ${number(points.score[i])}, group ${points.cluster[i] + 1}`,
-      `${baseName(recording.name)}${recording.began === null ? "" : ` at ${elapsed(points.start_s[i])}`}, for ${elapsed(points.end_s[i] - points.start_s[i])}`];
+    const lines = [moment(recording, points.start_s[i]), `score ${number(points.score[i])}, ${groupName(points.cluster[i])}`,
+      `${baseName(recording.name)}${recording.began === null ? "" : ` at ${elapsed(points.start_s[i])}`}, for ${lasting(points.end_s[i] - points.start_s[i])}`];
     const event = eventAt(i);
     if (event) lines.push(`part of event ${event.rank}`);
     return lines;
@@ -347,10 +349,9 @@ const cloud = (() => {
 
   function describe() {
     const { total } = points.packed;
-    canvas.setAttribute("aria-label", `Map of ${points.count} stretches of sound in ${three ? "three" : "two"} dimensions. `
+    canvas.setAttribute("aria-label", `Map of ${points.count} ${SAID.unit} in ${three ? "three" : "two"} dimensions. `
       + `Arrow keys ${three ? "turn" : "move"}, plus and minus zoom.`);
-    byId("cloud-hint").textContent = `Every dot is a stretch of sound; what sounds alike lies together. `
-      + `${three ? "Drag to turn, scroll" : "Scroll"} to zoom, click a dot to listen.`
+    byId("cloud-hint").textContent = `${SAID.dots} ${three ? "Drag to turn, scroll" : "Scroll"} to zoom, ${SAID.click}.`
       + (total > points.count ? ` ${points.count.toLocaleString("en")} of ${total.toLocaleString("en")} are shown.` : "");
   }
 

@@ -30,6 +30,38 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Line:
+    """The course of one channel.
+
+    value      (n,) in the channel's own unit; NaN where it is missing.
+    low, high  its ordinary range in the same unit, or None.
+    share      its part of the event's score, in [0, 1], or None.
+    """
+
+    name: str
+    value: FloatArray
+    low: float | None = None
+    high: float | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Channels over time, one above the other, and underneath the score.
+
+    time_s  (n,) seconds from the start of the recording, never falling.
+    lines   the most telling channel first.
+    score   (n,) NaN where there is none.
+    known   (from, to) in seconds: stretches that the recording's own labels call anomalous.
+    """
+
+    time_s: FloatArray
+    lines: Sequence[Line]
+    score: FloatArray
+    known: Sequence[tuple[float, float]] = ()
+
+
+@dataclass(frozen=True)
 class Clip:
     """A stretch of a recording to be seen and heard.
 
@@ -37,6 +69,7 @@ class Clip:
     score      of the strangest window in it; NaN where it has none.
     sound      the bytes of an .ogg file (Opus or Vorbis) that lasts from `start_s` to `end_s`.
                None: the page plays the recording itself, if it can reach it.
+    chart      of a series, what its channels did.
     """
 
     recording: int
@@ -45,6 +78,7 @@ class Clip:
     score: float
     picture: Picture | None = None
     sound: bytes | None = None
+    chart: Chart | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +94,7 @@ class ReportEvent:
     error          |original - reconstructed| in decibels, same axes as the original's picture.
     neighbours     the ordinary stretches most alike, the nearest first.
     reasons        short plain sentences: why it is thought rare.
+    rows           of a series: its first and last row, counted from 1; None else.
     """
 
     rank: int
@@ -75,6 +110,7 @@ class ReportEvent:
     error: Picture | None = None
     neighbours: Sequence[Clip] = ()
     reasons: Sequence[str] = ()
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +156,7 @@ class Points:
 
     coords     (N, 3) principal components.
     cluster    (N,) which group, 0 ... at most 254.
+    groups     what each group is called; empty where they have numbers only.
     recording  (N,) index into `Report.recordings`.
     explained  (3,) share of the variance along each direction.
     """
@@ -131,6 +168,7 @@ class Points:
     end_s: FloatArray
     score: FloatArray
     explained: FloatArray
+    groups: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -146,6 +184,9 @@ class Report:
     """All that stands on the page.
 
     created   when it was made, as it shall be read.
+    kind      of recordings, which the page's words follow: "sound" or "series".
+    read      how much was gone through, in words; empty: so many hours of sound.
+    remarks   what was read, but not as it stood, and how.
     summary   (label, value) pairs: hours heard, largest and mean error, ...; shown in order.
     scorer    the name of the main scorer.
     members   name -> another scorer's timelines.
@@ -165,3 +206,6 @@ class Report:
     skipped: Sequence[tuple[str, str]] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     scorer: str = "rarity"
+    kind: str = "sound"
+    read: str = ""
+    remarks: Sequence[str] = ()

@@ -25,8 +25,8 @@ for (const event of report.events) report.recordings[event.recording].events.pus
 // Scores of one scorer: columns over all windows; `first[r]` is the first window of recording r.
 // `from` and `to` are where a window is drawn: overlapping windows meet half-way.
 function openScorer(packed) {
-  const counts = unpack(packed.counts);
-  const start = unpack(packed.start_s), end = unpack(packed.end_s), score = unpack(packed.score);
+  const { counts: many, start_s, end_s } = { ...report.scorers[0], ...packed }; // the first one's where they are the same
+  const counts = unpack(many), start = unpack(start_s), end = unpack(end_s), score = unpack(packed.score);
   const first = new Uint32Array(counts.length + 1);
   counts.forEach((count, r) => { first[r + 1] = first[r] + count; });
   const from = new Float64Array(score.length), to = new Float64Array(score.length);
@@ -53,6 +53,9 @@ const state = {
   colours: "magma",
   floor: 0,
 };
+
+// The shortest stretch that a timeline shows.
+const shortest_s = report.kind === "sound" ? 2 : 20 * ((state.scorer.end[0] ?? 1) - (state.scorer.start[0] ?? 0));
 
 // Rooms tell each other what happened: select, scorer, theme, colours, playing, marks.
 const bus = new EventTarget();

@@ -17,15 +17,25 @@ const events = (() => {
 
   function head(event, recording) {
     const time = timeAt(recording, event.start_s), clocked = time !== null;
-    const when = clocked ? [clockOf(time), dateOf(time)] : [elapsed(event.start_s), "into the recording"];
+    const into = `${elapsed(event.start_s)} into the recording`;
+    const when = clocked ? [clockOf(time), dateOf(time)]
+      : event.rows ? [`row ${event.rows[0].toLocaleString("en")}`, into] : [elapsed(event.start_s), "into the recording"];
     return element("header", {},
       element("span", { class: "rank", title: "rank" }, String(event.rank)),
       element("div", { class: "title" },
         element("h3", { id: `event-${event.rank}` }, when[0], element("small", {}, when[1])),
-        element("p", { class: "where" }, `${recording.name}${clocked ? ` at ${elapsed(event.start_s)}` : ""}, for ${elapsed(event.end_s - event.start_s)}`),
+        element("p", { class: "where" }, place(event, recording, clocked)),
         element("p", { class: "strength" }, element("b", {}, strength(event.score)), ` · ${rarity(event.p_value)}`)),
       element("div", { class: "verdict", role: "group", "aria-label": "Your mark" },
         verdict(event, "kept", "★", "Keep (f)"), verdict(event, "dismissed", "✕", "Dismiss (x)")));
+  }
+
+  // Where it is, and how long it lasts.
+  function place(event, recording, clocked) {
+    const many = event.rows && event.rows[1] > event.rows[0] ? `rows ${event.rows.map((row) => row.toLocaleString("en")).join(" to ")}`
+      : event.rows && `row ${event.rows[0].toLocaleString("en")}`;
+    const at = many ? `, ${many}` : clocked ? ` at ${elapsed(event.start_s)}` : "";
+    return `${recording.name}${at}, for ${lasting(event.end_s - event.start_s)}`;
   }
 
   function verdict(event, mark, sign, title) {
@@ -41,6 +51,7 @@ const events = (() => {
 
   function figures(event) {
     const about = `event ${event.rank}`;
+    if (report.kind === "series") return element("div", { class: "figures of-1" }, course(event));
     const made = [figure(event, event.original, "heard", "Heard", about)];
     if (event.reconstructed) made.push(figure(event, event.reconstructed, "expected", "Expected", about));
     if (event.error) made.push(difference(event, about));
@@ -56,6 +67,15 @@ const events = (() => {
     return element("figure", { class: role },
       element("figcaption", {}, silent ? null : play, element("span", {}, title), picture ? picture.legend() : null),
       picture ? picture.box : element("p", { class: "missing" }, "No picture is embedded."));
+  }
+
+  function course(event) {
+    if (!event.original.chart) return element("p", { class: "missing" }, "The recording could not be read again, so there is no chart.");
+    const chart = new Chart(event.original.chart, event);
+    const key = (name, words) => element("span", { class: "key" }, element("i", { class: name }), words);
+    return element("figure", { class: "course" },
+      element("figcaption", {}, key("event", "event"), key("usual", "ordinary range"),
+        chart.known.length ? key("known", "labelled anomalous in the file") : null), chart.box);
   }
 
   function difference(event, about) {
@@ -87,7 +107,7 @@ const events = (() => {
   }
 
   function note(event) {
-    const field = element("input", { type: "text", placeholder: "Your note: species, source, …", "aria-label": `Note on event ${event.rank}` });
+    const field = element("input", { type: "text", placeholder: SAID.note, "aria-label": `Note on event ${event.rank}` });
     field.value = marks.of(event).note || "";
     field.addEventListener("change", () => marks.set(event, { note: field.value }));
     return element("div", { class: "note" }, field);

@@ -49,7 +49,7 @@ let themeBefore = null;
 addEventListener("beforeprint", () => {
   themeBefore = document.documentElement.dataset.theme;
   setTheme("light");
-  for (const one of Spectrogram.all) if (one.box.isConnected) one.draw();
+  for (const one of [...Spectrogram.all, ...Chart.all]) if (one.box.isConnected) one.draw();
 });
 addEventListener("afterprint", () => setTheme(themeBefore || "light"));
 

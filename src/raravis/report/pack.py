@@ -12,35 +12,22 @@ import base64
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from raravis.errors import ParameterError
 from raravis.pictures import COLOURS, shrink_frames, to_levels, to_png
+from raravis.report.charts import check_chart, pack_chart
+from raravis.report.columns import Json, number, pack_array
 from raravis.report.contents import Clip, Picture, Points, Report, ReportEvent, Timeline
 from raravis.windows import FloatArray, IntArray
 
 PAGE_BYTES = 15_000_000
-MOST_WINDOWS = 200_000
+MOST_WINDOWS = 100_000
 MOST_POINTS = 200_000
 LEVELS = 32
 PICTURE_FRAMES = 420
 NEIGHBOUR_FRAMES = 160
-
-Json = dict[str, Any]
-_KINDS = {"f4": "<f4", "u4": "<u4", "u2": "<u2", "u1": "u1"}
-
-
-def pack_array(array: Any, kind: str) -> Json:
-    """A column as {"kind", "data"}: `kind` is f4, u4, u2 or u1, `data` its bytes in base64."""
-    data = np.ascontiguousarray(array, dtype=_KINDS[kind]).tobytes()
-    return {"kind": kind, "data": base64.b64encode(data).decode("ascii")}
-
-
-def unpack_array(packed: Json) -> FloatArray:
-    """The inverse of `pack_array`."""
-    return np.frombuffer(base64.b64decode(packed["data"]), dtype=_KINDS[packed["kind"]])
 
 
 def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
@@ -48,20 +35,21 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
     check(report)
     packed: Json = {
         "title": report.title,
+        "kind": report.kind,
         "created": report.created,
         "colours": {name: list(stops) for name, stops in COLOURS.items()},
         "recordings": [
             {
                 "name": recording.name,
                 "start_time": recording.start_time,
-                "duration_s": _number(recording.duration_s),
+                "duration_s": number(recording.duration_s),
                 "url": recording.url,
             }
             for recording in report.recordings
         ],
         "threshold": {
-            "level": _number(report.threshold.level),
-            "p_value": _number(report.threshold.p_value),
+            "level": number(report.threshold.level),
+            "p_value": number(report.threshold.p_value),
         },
         "scorers": _pack_scorers(report),
         "points": None if report.points is None else _pack_points(report.points),
@@ -101,6 +89,8 @@ def _check_event(event: ReportEvent, recordings: int) -> None:
             raise ParameterError(
                 f"event {event.rank} names recording {recording}, there are {recordings}"
             )
+    for chart in (clip.chart for clip in clips if clip.chart is not None):
+        check_chart(chart, event.rank)
     for picture in (event.error, *(clip.picture for clip in clips)):
         if picture is not None and np.shape(picture.db)[:1] != np.shape(picture.band_hz):
             raise ParameterError(
@@ -132,11 +122,6 @@ def _leaves_the_disk(url: str) -> bool:
     return ":" in url.split("/", 1)[0] or url.startswith(("//", "\\"))
 
 
-def _number(value: float) -> float | None:
-    """A number that JSON can hold: seven digits, None where it is not finite."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None
-
-
 def _seconds(value: float) -> float:
     return round(float(value), 4)
 
@@ -147,11 +132,14 @@ def _seconds(value: float) -> float:
 def _pack_scorers(report: Report) -> list[Json]:
     """The main scorer first, then its members, each with the timelines of all recordings."""
     main = [recording.timeline for recording in report.recordings]
-    scorers = [{"name": report.scorer, "level": _number(report.threshold.level)}]
+    scorers = [{"name": report.scorer, "level": number(report.threshold.level)}]
     scorers[0] |= _pack_timelines(main)
     for name, member in report.members.items():
-        level = None if member.level is None else _number(member.level)
-        scorers.append({"name": name, "level": level, **_pack_timelines(member.timelines)})
+        level = None if member.level is None else number(member.level)
+        own = _pack_timelines(member.timelines)
+        if all(own[key] == scorers[0][key] for key in ("counts", "start_s", "end_s")):
+            own = {"score": own["score"], "run": own["run"]}  # the windows are the main scorer's
+        scorers.append({"name": name, "level": level, **own})
     return scorers
 
 
@@ -203,7 +191,8 @@ def _pack_points(points: Points) -> Json:
         "start_s": pack_array(points.start_s[rows], "f4"),
         "end_s": pack_array(points.end_s[rows], "f4"),
         "score": pack_array(points.score[rows], "f4"),
-        "explained": [_number(share) for share in points.explained],
+        "explained": [number(share) for share in points.explained],
+        "groups": list(points.groups),
         "total": len(points.coords),
     }
 
@@ -292,13 +281,14 @@ def _facts(event: ReportEvent) -> Json:
         "end_s": _seconds(event.end_s),
         "peak_s": _seconds(event.peak_s),
         "start_time": event.start_time,
-        "score": _number(event.score),
-        "p_value": _number(event.p_value),
+        "score": number(event.score),
+        "p_value": number(event.p_value),
         "original": _clip_facts(event.original),
         "reconstructed": event.reconstructed and _clip_facts(event.reconstructed),
         "error": None,
         "neighbours": [_clip_facts(clip) for clip in event.neighbours],
         "reasons": list(event.reasons),
+        "rows": event.rows,
     }
 
 
@@ -307,9 +297,10 @@ def _clip_facts(clip: Clip) -> Json:
         "recording": clip.recording,
         "start_s": _seconds(clip.start_s),
         "end_s": _seconds(clip.end_s),
-        "score": _number(clip.score),
+        "score": number(clip.score),
         "picture": None,
         "sound": None,
+        "chart": clip.chart and pack_chart(clip.chart),
     }
 
 

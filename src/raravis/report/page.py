@@ -29,6 +29,7 @@ SCRIPTS = (
     "axes.js",
     "player.js",
     "spectrogram.js",
+    "chart.js",
     "timeline.js",
     "recordings.js",
     "events.js",
@@ -73,11 +74,13 @@ def render(report: Report) -> str:
         style=style,
         script=script,
         data=_json_for_html(pack(report, PAGE_BYTES - len(style) - len(script))),
+        kind=escape(report.kind),
         title=escape(report.title),
         created=escape(report.created),
         lead=escape(lead(report)),
         summary=_summary(report),
         skipped=_skipped(report),
+        remarks=_remarks(report),
         settings=_settings(report.settings),
     )
 
@@ -120,8 +123,10 @@ def _json_for_html(value: Any) -> str:
 
 def lead(report: Report) -> str:
     """The result in plain sentences."""
-    heard_s = sum(recording.duration_s for recording in report.recordings)
-    heard = f"{duration_words(heard_s)} of sound in {_count(len(report.recordings), 'recording')}"
+    long_s = sum(recording.duration_s for recording in report.recordings)
+    heard = report.read or (
+        f"{duration_words(long_s)} of sound in {_count(len(report.recordings), 'recording')}"
+    )
     if not report.events:
         return f"raravis went through {heard} and found nothing that stands out."
     strangest = min(report.events, key=lambda event: event.rank)
@@ -135,7 +140,7 @@ def lead(report: Report) -> str:
 def _when(event: ReportEvent) -> str:
     """Such as `05:12:33 on 22 May 2019`, or how far into the recording."""
     if event.start_time is None:
-        return duration_words(event.start_s)
+        return f"row {event.rows[0]:,}" if event.rows else duration_words(event.start_s)
     time = datetime.fromisoformat(event.start_time)
     return f"{time:%H:%M:%S} on {time.day} {time:%b %Y}"
 
@@ -145,13 +150,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Such as `5 h 12 min`, `8 min 10 s` or `7.5 s`."""
+    """Such as `4 days 2 h`, `5 h 12 min`, `8 min 10 s` or `7.5 s`."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
+    if hours >= 72:
+        days, hours = divmod(hours, 24)
+        return f"{days:,} days {hours} h" if hours else f"{days:,} days"
     return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
@@ -178,10 +186,24 @@ def _skipped(report: Report) -> str:
     )
 
 
+def _remarks(report: Report) -> str:
+    """A list of what was not read as it stood, or nothing at all."""
+    if not report.remarks:
+        return ""
+    items = "".join(f"<li>{escape(remark)}</li>" for remark in report.remarks)
+    return (
+        '<details class="fold" id="remarks">\n'
+        f"<summary>{_count(len(report.remarks), 'remark')} on what was read</summary>\n"
+        f'<div class="scroll"><ul class="remarks">{items}</ul></div></details>'
+    )
+
+
 def _settings(settings: Mapping[str, Any]) -> str:
-    """A nested dict as nested definition lists."""
+    """A nested dict as nested definition lists; of a list of dicts each has its number."""
     rows = []
     for key, value in settings.items():
+        if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+            value = {str(place): one for place, one in enumerate(value, 1)}
         if isinstance(value, Mapping):
             rows.append(f"<div><dt>{escape(str(key))}</dt><dd>{_settings(value)}</dd></div>")
         else:

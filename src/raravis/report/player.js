@@ -23,6 +23,7 @@ const player = (() => {
 
   // Plays `clip` from `at_s` on. `role` says what it is: "heard", "expected", "ordinary".
   function playClip(clip, role, at_s = clip.start_s) {
+    if (report.kind !== "sound") return;
     const recording = report.recordings[clip.recording];
     if (clip.sound) {
       start({ source: `data:audio/ogg;base64,${clip.sound}`, clip, role, recording: clip.recording,
@@ -42,6 +43,7 @@ const player = (() => {
 
   // Plays a stretch of a recording from whatever holds it: an embedded clip, else the file itself.
   function playAt(recording, start_s, end_s) {
+    if (report.kind !== "sound") return;
     const clip = embedded.find((c) => c.recording === recording && c.start_s <= start_s + 0.05
       && c.end_s >= Math.min(end_s, start_s + 0.5));
     if (clip) playClip(clip, "heard", start_s);

@@ -21,11 +21,12 @@ const days = (() => {
     }
     const rows = [...seen].sort((a, b) => a - b);
     const from = Math.floor(from_h), to = Math.max(from + 1, Math.ceil(to_h));
-    const row_px = Math.max(5, Math.min(26, Math.floor(560 / rows.length)));
+    const row_px = Math.max(2, Math.min(26, Math.floor(560 / rows.length)));
     return { rows, rowOf: new Map(rows.map((day, k) => [day, k])), from_h: from, to_h: to, width, row_px };
   }
 
   const plotWidth = () => grid.width - LEFT - RIGHT;
+  const tallness = () => (grid.row_px > 5 ? grid.row_px - 3 : grid.row_px);
   const columnOf = (time) => (((time % 86400e3) / 3600e3 - grid.from_h) / (grid.to_h - grid.from_h)) * plotWidth();
 
   // For each day and column of pixels the highest score and the recording it is in (-1: none).
@@ -79,8 +80,8 @@ const days = (() => {
   }
 
   function drawDay(context, day, k) {
-    const y = TOP + k * grid.row_px, tall = Math.max(3, grid.row_px - 3);
-    if (k === 0 || grid.row_px >= 12 || new Date(day * 86400e3).getUTCDate() === 1) {
+    const y = TOP + k * grid.row_px, tall = tallness();
+    if (k === 0 || grid.row_px >= 12 || (new Date(day * 86400e3).getUTCDate() === 1 && k * grid.row_px >= 14)) {
       context.fillStyle = colour("--muted");
       context.textAlign = "left";
       context.fillText(dateOf(day * 86400e3), 12, y + tall / 2);
@@ -107,7 +108,7 @@ const days = (() => {
     const k = grid.rowOf.get(Math.floor(time / 86400e3));
     context.strokeStyle = colour("--ink");
     context.lineWidth = 1.5;
-    context.strokeRect(LEFT + columnOf(time) - 4, TOP + k * grid.row_px - 2, 8, Math.max(3, grid.row_px - 3) + 4);
+    context.strokeRect(LEFT + columnOf(time) - 4, TOP + k * grid.row_px - 2, 8, tallness() + 4);
   }
 
   function under(e) {
@@ -138,6 +139,8 @@ const days = (() => {
 
   function open() {
     if (clocked.length < 2 && !(clocked.length && heard_s > 3 * 3600)) return;
+    const long_s = (state.scorer.end[0] - state.scorer.start[0]) / state.scorer.run;
+    if (long_s > 3 * 3600 || layout(1).rows.length > 800) return; // nothing to see within a day
     byId("days-block").hidden = false;
     draw();
     for (const what of ["scorer", "theme", "resize", "select"]) on(what, oncePerFrame(draw));
@@ -155,7 +158,7 @@ const recordingList = (() => {
     const count = recording.events.length;
     const button = element("button", { type: "button" },
       element("span", { class: "name", title: recording.name }, recording.name),
-      element("span", { class: "when" }, recording.began === null ? elapsed(recording.duration_s) : `${moment(recording, 0)}`),
+      element("span", { class: "when" }, recording.began === null ? lasting(recording.duration_s) : `${moment(recording, 0)}`),
       element("span", { class: "spark" }, canvas), high,
       element("span", { class: count ? "count some" : "count" }, count ? `${count} event${count > 1 ? "s" : ""}` : ""));
     button.addEventListener("click", () => {

@@ -64,10 +64,11 @@ const timeline = (() => {
     const last_s = Math.min(recording.duration_s, view.to - recording.offset_s);
     const base = recording.began === null ? 0 : (recording.began / 1000) % 86400;
     const places = wide ? clockTicks(base + first_s, base + last_s, (to - from) / 96).map((t) => t - base) : [0];
+    const step = places.length > 1 ? places[1] - places[0] : wide ? perPixel * 96 : 60;
     for (const s of places) {
       const x = xOf(recording.offset_s + s);
       if (x < LEFT - 1 || x > size.width - RIGHT + 1) continue;
-      const text = tickText(recording, s, wide ? perPixel * 96 : 60);
+      const text = tickText(recording, s, step);
       const width = context.measureText(text).width;
       const at = Math.min(Math.max(wide ? x - width / 2 : x, LEFT), size.width - RIGHT - width);
       if (at < free) continue;
@@ -77,7 +78,7 @@ const timeline = (() => {
       context.fillStyle = colour("--muted");
       context.textAlign = "left";
       context.fillText(text, at, HEIGHT - BOTTOM + 7);
-      if (recording.began !== null) drawDay(context, timeAt(recording, s), at);
+      if (recording.began !== null && step < 86400) drawDay(context, timeAt(recording, s), at);
     }
     return free;
   }
@@ -250,14 +251,14 @@ const timeline = (() => {
 
   function describe() {
     const { level, name } = state.scorer;
-    canvas.setAttribute("aria-label", `Timeline of ${name} over ${elapsed(heard_s)} of sound, `
+    canvas.setAttribute("aria-label", `Timeline of ${name} over ${lasting(heard_s)} ${SAID.all}, `
       + `${report.events.length} events, alarm level ${number(level)}. Arrow keys move, plus and minus zoom.`);
   }
 
   // --- moving and zooming ------------------------------------------------------------------------
 
   function show(from, to) {
-    const least = Math.min(heard_s, 2), span = Math.min(heard_s, Math.max(least, to - from));
+    const least = Math.min(heard_s, shortest_s), span = Math.min(heard_s, Math.max(least, to - from));
     const start = Math.min(Math.max(0, from), heard_s - span);
     view = { from: start, to: start + span };
     redraw();
@@ -344,7 +345,7 @@ const timeline = (() => {
     byId("timeline-out").addEventListener("click", () => zoom(2));
     byId("timeline-all").addEventListener("click", () => show(0, heard_s));
     byId("timeline-readout").textContent = state.scorer.run > 1
-      ? `Each point is the strangest of ${state.scorer.run} neighbouring windows.` : "";
+      ? `Each point is the strangest of ${state.scorer.run} neighbouring ${SAID.unit}.` : "";
     for (const what of ["scorer", "theme", "resize", "playhead", "playing"]) on(what, redraw);
     on("select", ({ event }) => {
       const at = recordings[event.recording].offset_s + event.peak_s, span = view.to - view.from;

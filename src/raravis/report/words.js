@@ -9,12 +9,27 @@ function number(value, digits = 3) {
   return String(Number(value.toPrecision(Math.max(digits, Math.ceil(Math.log10(size + 1))))));
 }
 
+// What the page says of each kind of recordings.
+const SAID = {
+  sound: {
+    common: "ordinary sound", ordinary: "ordinary stretches", unit: "windows", all: "of sound",
+    dots: "Every dot is a stretch of sound; what sounds alike lies together.", click: "click a dot to listen",
+    note: "Your note: species, source, …",
+  },
+  series: {
+    common: "ordinary rows", ordinary: "ordinary rows", unit: "rows", all: "of rows",
+    dots: "Every dot is a row; what was strange in the same channels lies together.", click: "click a dot to see what it is",
+    note: "Your note: cause, action, …",
+  },
+}[report.kind];
+
 // 7.25 -> "7.3 s", 75 -> "1:15", 3675 -> "1:01:15"; with tenths where `fine`.
 function elapsed(seconds, fine = false) {
   if (seconds < 60) return `${fine ? seconds.toFixed(2) : Number(seconds.toFixed(1))} s`;
   const tenths = fine ? `.${Math.floor((seconds % 1) * 10)}` : "";
   const minutes = Math.floor(seconds / 60) % 60, rest = two(seconds % 60) + tenths;
   const hours = Math.floor(seconds / 3600);
+  if (hours >= 72) return `${Math.floor(hours / 24)} d ${two(hours % 24)}:${two(minutes)}`;
   return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 
@@ -45,12 +60,12 @@ const baseName = (name) => name.split("/").pop();
 
 // The p-value as a frequency: one stretch in how many.
 function rarity(p) {
-  if (p === null || !Number.isFinite(p)) return "how often ordinary sound scores this high is not known";
-  if (p >= 0.5) return "ordinary sound often scores this high";
-  if (p < 1e-6) return "less than 1 in a million ordinary stretches scores this high";
+  if (p === null || !Number.isFinite(p)) return `how often ${SAID.common} would score this high is not known`;
+  if (p >= 0.5) return `often reached in ${SAID.common}`;
+  if (p < 1e-6) return `less than 1 in a million ${SAID.ordinary} scores this high`;
   const one = 1 / p, power = 10 ** Math.max(0, Math.floor(Math.log10(one)) - 1);
   const rounded = Math.round(one / power) * power;
-  return `about 1 in ${rounded.toLocaleString("en")} ordinary stretches scores this high`;
+  return `about 1 in ${rounded.toLocaleString("en")} ${SAID.ordinary} scores this high`;
 }
 
 function strength(score) {
@@ -61,6 +76,17 @@ function strength(score) {
   const beside = times >= 1.05 ? `, ${number(times, 2)} times the alarm level`
     : times >= 1 ? ", just above the alarm level" : ", below the alarm level";
   return `score ${number(score)}${beside}`;
+}
+
+const percent = (share) => `${share > 0.995 && share < 1 ? 99 : Math.round(100 * share)} %`;
+
+// How long something lasts: "7.5 s", "8 min 10 s", "3 h 5 min", "4 d 2 h".
+function lasting(seconds) {
+  if (seconds < 60) return elapsed(seconds);
+  const minutes = Math.round(seconds / 60), hours = Math.floor(minutes / 60);
+  const both = (large, one, small, other) => (small ? `${large} ${one} ${small} ${other}` : `${large} ${one}`);
+  if (seconds < 3600) return both(Math.floor(Math.round(seconds) / 60), "min", Math.round(seconds) % 60, "s");
+  return hours < 72 ? both(hours, "h", minutes % 60, "min") : both(Math.floor(hours / 24), "d", hours % 24, "h");
 }
 
 const signed = (value) => String(Math.round(value)).replace("-", "−");
