@@ -31,6 +31,7 @@ from raravis.series.sheets import Sheet
 from raravis.windows import FloatArray, IntArray
 
 BATCH = 65_536  # rows
+READ_AHEAD = 2**20  # bytes of each column
 
 
 class ParquetSheet(Sheet):
@@ -67,6 +68,9 @@ class ParquetSheet(Sheet):
         if self._cursor is None or not self._cursor.leads_to(first_row, tuple(channels)):
             self._cursor = _Cursor(self, first_row, tuple(channels))
         return self._cursor.read(first_row, stop_row)
+
+    def close(self) -> None:
+        self._cursor = None  # it and its stream refer back here
 
     def row_at(self, time_s: float) -> int:
         row = 0
@@ -114,7 +118,10 @@ class ParquetSheet(Sheet):
 
     def _opened(self) -> Any:
         try:
-            return self._arrow.parquet.ParquetFile(self.path)
+            # unless told otherwise, pyarrow keeps all that it has read ahead
+            return self._arrow.parquet.ParquetFile(
+                self.path, pre_buffer=False, buffer_size=READ_AHEAD
+            )
         except (self._arrow.ArrowException, OSError) as error:
             raise RecordingError(str(self.path), f"cannot be read as Parquet ({error})") from error
 

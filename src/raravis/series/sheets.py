@@ -47,6 +47,10 @@ class Sheet(ABC):
     def parts(self) -> Iterator[Series]:
         """All rows with all channels, in stretches that fit into memory."""
 
+    def close(self) -> None:
+        """Lets go of what is open. Reading again opens it again."""
+        return
+
 
 @dataclass
 class HeldSheet(Sheet):

@@ -135,6 +135,8 @@ class SeriesSource(RowSource):
     def _sheet(self, recording: int) -> Sheet:
         """The recording's file; the one used last stays open."""
         if self._opened is None or self._opened[0] != recording:
+            if self._opened is not None:
+                self._opened[1].close()
             self._opened = None  # so that never two are in memory
             self._opened = recording, self._surveys[recording].open()
         return self._opened[1]
