@@ -157,7 +157,7 @@ def causal(found: Sequence[Experiment], seeds: Sequence[int], progress: Progress
     }
     for name, figures in lines.items():
         rows.append(_over_seeds(name, [{**figure, "AUROC": 0.5} for figure in figures]))
-    return [{"rule": "causal", **row} for row in rows]
+    return [{"rule": "causal", **row, "experiments": len(found)} for row in rows]
 
 
 def _detectors() -> dict[str, Tables]:
@@ -226,9 +226,14 @@ def leaderboard(found: Sequence[Experiment], progress: Progress) -> list[Row]:
         progress("leaderboard", number, len(entries))
         alarms = np.concatenate([entry(experiment) for experiment in found])
         rows.append({"detector": name, **_alarmed(labels, alarms)})
-    for name, f1, false_alarms, missed in PUBLISHED:
-        rows.append({"detector": f"{name}*", "F1": f1, "FAR %": false_alarms, "MAR %": missed})
-    return [{"rule": f"leaderboard, {len(found)} of 35, * published", **row} for row in rows]
+    published = [
+        {"rule": "published", "detector": name, "F1": f1, "FAR %": false_alarms, "MAR %": missed}
+        for name, f1, false_alarms, missed in PUBLISHED
+    ]
+    return [
+        *({"rule": "leaderboard", **row, "experiments": len(found)} for row in rows),
+        *published,
+    ]
 
 
 def predicted(experiment: Experiment) -> BoolArray:

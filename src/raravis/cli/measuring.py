@@ -93,6 +93,14 @@ def _skab(order: Order) -> Rows:
         return skab.run(data, range(order.seeds), order.parts, order.out, progress)
 
 
+def _series(order: Order) -> Rows:
+    from raravis.benchmarks import series
+
+    with console.showing_progress() as progress:
+        data = _folder(order, "series")
+        return series.run(data, range(order.seeds), order.parts, order.out, progress)
+
+
 def _folder(order: Order, name: str) -> Path:
     """The folder of one data set: that named by --data, or the one called so within it.
 
@@ -110,6 +118,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "training": ("the training loop and inference, beside bare float32 loops", _training),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
+    "series": ("one default for 75 series, beside PyOD, PCA and networks", _series),
     "skab": ("a pump with faults, beside the published leaderboard", _skab),
     "bank": ("cost of judging rarity from one hour to a thousand", _bank),
 }
