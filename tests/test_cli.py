@@ -113,7 +113,7 @@ def test_inspect_counts(chorus):
 
 def test_describe_lists_layers_of_a_name_and_of_a_run(found):
     rows = json.loads(ask("describe", "conv-ae", "--set", "model.latent=7", "--json"))["conv-ae"]
-    assert [7] in [row["shape"] for row in rows]
+    assert [7] in [row["outputs"] for row in rows]
     parts = json.loads(ask("describe", found[0], "--json"))
     assert set(parts) == {"segments", "windows"}
 

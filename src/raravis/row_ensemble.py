@@ -87,6 +87,13 @@ class RowEnsemble(RowModel):
         mean = total / len(self.names)
         return np.sqrt(squares / np.maximum(total, SILENT)[:, None]) * mean[:, None], scores
 
+    @property
+    def models(self) -> dict[str, RowModel]:
+        """The members by name."""
+        return {
+            name: member.model_ for name, member in zip(self.names, self._members(), strict=True)
+        }
+
     def _members(self) -> list[Member]:
         return [getattr(self, f"{name}_") for name in self.names]
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from raravis.cli import asking, measuring, showing, watching, working
+from raravis.cli import asking, exploring, measuring, showing, watching, working
 from raravis.cli.console import complain
 from raravis.errors import NothingToRead, RaravisError
 
@@ -22,8 +22,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for verb in (*working.VERBS, *asking.VERBS, *watching.VERBS, *showing.VERBS, *measuring.VERBS):
-    app.command()(verb)
+for room in (working, asking, exploring, watching, showing, measuring):
+    for verb in room.VERBS:
+        app.command()(verb)
 
 
 def main() -> None:

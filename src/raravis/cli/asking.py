@@ -1,4 +1,4 @@
-"""Verbs that ask: scores, evaluate, inspect, describe."""
+"""Verbs that ask a run: scores, evaluate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Annotated
 import typer
 
 from raravis.cli import console
-from raravis.cli.settings import with_settings
-from raravis.cli.working import Json, Paths, Run
-from raravis.configuration import Table
+from raravis.cli.working import Json, Run
 from raravis.errors import ParameterError
 
 Scorer = Annotated[str | None, typer.Option(help="Default: the scorer that makes the events.")]
@@ -30,9 +28,9 @@ def scores(
     from raravis.detector import read_model_toml
     from raravis.store import Store
 
-    chosen = scorer or read_model_toml(run)["detector"]["scorer"]["name"]
+    main = read_model_toml(run)["detector"].get("scorer", {}).get("name")  # series have but one
     with Store.open(run) as store:
-        table = store.table(layer, chosen)
+        table = store.table(layer, scorer or main or store.scorers(layer)[0])
     if as_json:
         console.print_json(table.to_dict("records"))
     else:
@@ -77,93 +75,4 @@ def evaluate(
         console.print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
-def inspect(
-    paths: Paths,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG or SVG) here.")] = None,
-    timezone: Annotated[str, typer.Option(help="Zone of the times in file names.")] = "UTC",
-    as_json: Json = False,
-) -> None:
-    """What is in these recordings: counts, rates, times, gaps, levels.
-
-    Example: raravis inspect recordings/ --plot levels.png
-    """
-    from raravis import inspection
-    from raravis.sources.audio import AudioSource
-
-    with console.showing_progress() as progress:
-        source = AudioSource(list(paths), timezone=timezone)
-        found = inspection.levels(source, progress)
-    overview = inspection.overview(source)
-    if plot is not None:
-        inspection.plot(source, found, plot)
-    if as_json:
-        levels = {name: vars(level) for name, level in found.items()}
-        console.print_json({**overview, "levels": levels})
-        return
-    overview.pop("skipped")
-    console.print_table(["what", "value"], [[k, str(v)] for k, v in overview.items()])
-    quietest = sorted(found.items(), key=lambda item: item[1].mean_db)
-    ends = dict((*quietest[:3], *quietest[-3:]))
-    rows = [[name, level.mean_db, level.peak_db, level.clipped] for name, level in ends.items()]
-    title = "Levels of the quietest and the loudest, dB below full scale"
-    console.print_table(["recording", "mean_db", "peak_db", "clipped"], rows, title)
-    for gap in inspection.gaps(source.recordings)[:5]:
-        console.out.print(f"gap of {gap.gap} between {gap.after} and {gap.before}")
-    console.list_skipped(source.skipped)
-
-
-@with_settings
-def describe(
-    what: Annotated[str, typer.Argument(help="Name of a model, or folder of a run.")],
-    shape: Annotated[
-        str, typer.Option(help="Window of a fresh network: bands x frames.")
-    ] = "64x50",
-    as_json: Json = False,
-    config: Table | None = None,
-) -> None:
-    """The layers of a model, their shapes and parameters.
-
-    Example: raravis describe conv-ae --shape 64x50, or raravis describe run
-    """
-    from raravis import description
-    from raravis.detector import Detector
-    from raravis.layers import WindowLayer
-
-    parts: dict[str, list[description.Row]] = {}
-    if Path(what).is_dir():
-        sense = Detector.load(what).sense
-        for name, layer in sense.layers.items():
-            parts[name] = (
-                description.describe_network(layer.network, (1, *layer.shape))
-                if isinstance(layer, WindowLayer)
-                else description.describe_learned(layer.model)
-            )
-    else:
-        options = {k: v for k, v in (config or {}).get("model", {}).items() if k != "name"}
-        size = (1, *parse_shape(shape))
-        network = description.fresh_network(what, size, **options)
-        if network is None:
-            raise ParameterError(f"{what!r} learns in closed form and has no layers before it is "
-                                 f"fitted: describe the folder of a run")  # fmt: skip
-        parts[what] = description.describe_network(network, size)
-    if as_json:
-        console.print_json({name: [vars(row) for row in rows] for name, rows in parts.items()})
-        return
-    for name, rows in parts.items():
-        total = sum(row.size for row in rows)
-        console.print_table(
-            ["layer", "kind", "shape", "parameters"],
-            [[r.name, r.kind, " x ".join(map(str, r.shape)), r.size] for r in rows],
-            f"{name}: {total:,} numbers learned",
-        )
-
-
-def parse_shape(text: str) -> tuple[int, int]:
-    """`"64x50"` as (64, 50)."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise ParameterError(f"expected a shape such as 64x50 (bands x frames), got {text!r}")
-    return int(parts[0]), int(parts[1])
-
-
-VERBS = (scores, evaluate, inspect, describe)
+VERBS = (scores, evaluate)

@@ -41,11 +41,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: st
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None)
     rows = [list(row) for row in rows]
     for i, column in enumerate(columns):
-        numbers = any(isinstance(row[i], int | float) for row in rows)
+        numbers = any(_is_number(row[i]) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or str(value).replace(",", "").isdigit()
 
 
 def _cell(value: Any) -> str:
