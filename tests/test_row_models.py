@@ -14,7 +14,7 @@ from raravis.models import row_scores
 from raravis.models.autoregression import Autoregression
 from raravis.models.row_distances import Mahalanobis, RowKNN, RowPCA
 from raravis.models.window_pca import WindowPCA
-from raravis.row_ensemble import row_models
+from raravis.row_ensemble import closed_form_models
 from raravis.series.residuals import ResidualScale, mean_of_last, root_mean_square
 from raravis.series.rows import strided
 
@@ -34,7 +34,7 @@ def plant(n, channels=CHANNELS, seed=0):
     )
 
 
-@pytest.fixture(params=row_models())  # the contract, held by whatever is registered
+@pytest.fixture(params=closed_form_models())  # the contract, held by whatever is registered
 def model(request):
     return models.create(request.param)
 
@@ -44,7 +44,9 @@ def scores(model, rows):
 
 
 def test_the_closed_form_ones_are_there():
-    assert {"window-pca", "autoregression", "pca", "mahalanobis", "knn"} <= set(row_models())
+    assert {"window-pca", "autoregression", "pca", "mahalanobis", "knn"} <= set(
+        closed_form_models()
+    )
 
 
 def test_every_row_beyond_the_context_gets_its_contributions(model):

@@ -131,14 +131,13 @@ def closed_form(tables: Sequence[Mapping[str, Any]]) -> RowEnsemble:
         options = {key: value for key, value in table.items() if key != "name"}
         model = models.create(table["name"], **options)
         if not isinstance(model, RowModel):
-            raise ParameterError(
-                f"{table['name']!r} is no model of rows: choose one of {', '.join(row_models())}"
-            )
+            known = ", ".join(closed_form_models())
+            raise ParameterError(f"{table['name']!r} is no model of rows: choose one of {known}")
         members[name] = model
     return RowEnsemble(members)
 
 
-def row_models() -> list[str]:
+def closed_form_models() -> list[str]:
     """Names of all closed-form models of rows."""
     return [name for name in models.names() if _is_row_model(models.get(name))]
 
