@@ -89,7 +89,7 @@ class Hardware:
 
     def batch(self, windows: FloatArray) -> Tensor:
         """Windows (B, C, H, W) of any float type as a float32 tensor on the device."""
-        held = torch.from_numpy(np.ascontiguousarray(np.moveaxis(windows, 1, -1)))  # (B, H, W, C)
+        held = torch.from_numpy(np.ascontiguousarray(windows.transpose(0, 2, 3, 1)))  # (B, H, W, C)
         return held.to(device=self.device, dtype=torch.float32).permute(0, 3, 1, 2)
 
     def autocast(self) -> AbstractContextManager[object]:

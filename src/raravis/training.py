@@ -7,7 +7,6 @@ Both take windows as one float array (N, C, H, W), in memory or mapped from disk
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -163,7 +162,7 @@ class Training:
                     run.set_rate(self.learning_rate * (1 + math.cos(math.pi * step / total)) / 2)
                     with hardware.autocast():
                         loss = network.loss(hardware.batch(windows[rows]))
-                    run.optimiser.zero_grad()
+                    run.forget_gradients()
                     loss.backward()  # type: ignore[no-untyped-call]
                     run.optimiser.step()
                     losses.append(loss.detach())
@@ -229,6 +228,7 @@ class _Run:
 
     def __init__(self, network: Network, training: Training, shape: tuple[int, ...]) -> None:
         self.network = network
+        self._learning = list(network.parameters())
         self.history = History()
         self.optimiser = torch.optim.AdamW(
             network.parameters(),
@@ -236,7 +236,7 @@ class _Run:
             weight_decay=training.weight_decay,
             fused=True,
         )
-        self.best_weights = copy.deepcopy(network.state_dict())
+        self.best_weights = self._weights()
         # A run may go on elsewhere, on other hardware; all else must be as it was.
         settings = {k: v for k, v in asdict(training).items() if k not in ("device", "precision")}
         self.settings = settings | {"windows": named_shape(shape)}
@@ -245,6 +245,13 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
 
+    def forget_gradients(self) -> None:
+        for weight in self._learning:  # what zero_grad does, without what it does around it
+            weight.grad = None
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: weight.clone() for name, weight in self.network.state_dict().items()}
+
     def add(self, loss: float, validation_loss: float, seconds: float) -> None:
         """Notes an epoch, and keeps its weights where they are the best so far."""
         self.history.loss.append(loss)
@@ -252,7 +259,7 @@ class _Run:
         self.history.learning_rate.append(self.optimiser.param_groups[0]["lr"])
         self.history.seconds.append(seconds)
         if self.history.epochs_since_best == 0:
-            self.best_weights = copy.deepcopy(self.network.state_dict())
+            self.best_weights = self._weights()
 
     def save(self, path: Path) -> None:
         with atomic_file(path) as file:
