@@ -26,6 +26,7 @@ from raravis.training import History, Inference, Training
 from raravis.windows import FloatArray, IntArray
 
 CHUNK = 1024  # windows rebuilt at once: 2.5 MB with 38 channels of 16 rows
+FEWEST = 8  # windows rebuilt at once: fewer are multiplied, and so rounded, in another way
 STILL = 0.1  # deviations; an instance-normalised window is never divided by less
 
 # What is usual for small windows, in place of the defaults of `Training`: so many steps whatever
@@ -190,6 +191,10 @@ class Weights(Learned):
 
     def reconstruct(self, windows: FloatArray) -> FloatArray:
         """What the network expected instead of windows (N, C, W, 1)."""
+        if len(windows) < FEWEST:
+            return self.reconstruct(np.resize(windows, (FEWEST, *windows.shape[1:])))[
+                : len(windows)
+            ]
         if self._inference is None:
             self._inference = Inference(self.network, CHUNK, self._device, self._precision)
         return self._inference.reconstruct(windows)
