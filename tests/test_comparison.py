@@ -151,9 +151,13 @@ def test_a_recording_that_breaks_is_skipped_and_listed():
 def test_the_division_refuses_and_says_why():
     with pytest.raises(ParameterError, match="three shares above 0, such as 70:15:15, got 70:30"):
         divide(Held(rows()), (70, 30))
-    with pytest.raises(DataError, match="of 60 rows leaves 9 ordinary rows for validation"):
+    with pytest.raises(
+        DataError, match=r"of the 60 rows of 0\.csv 9 ordinary ones are left for validation"
+    ):
         divide(Held(rows(60)), (70, 15, 15))
-    with pytest.raises(DataError, match="leaves 6 rows for test, where at least 20 are needed"):
+    with pytest.raises(
+        DataError, match=r"rows of 0\.csv 6 ones are left for test, where at least 20 are"
+    ):
         divide(Held(rows()), (50, 49, 1))
     with pytest.raises(ParameterError, match="such as 70:15:15, got '70:x:15'"):
         parse_split("70:x:15")
@@ -180,8 +184,8 @@ def test_what_comes_later_changes_neither_what_is_learned_nor_the_level(name):
     )
     assert first.level == second.level
     np.testing.assert_array_equal(first.scores[:420], second.scores[:420])
-    for key, array in first.state.items():
-        np.testing.assert_array_equal(array, second.state[key])
+    for key, array in first.learned[0].items():
+        np.testing.assert_array_equal(array, second.learned[0][key])
 
 
 def test_labelled_rows_of_validation_set_no_level():
@@ -288,6 +292,7 @@ def test_the_interval_over_seeds_is_students():
     theirs = scipy.stats.t.interval(0.95, 4, np.mean(values), scipy.stats.sem(values))
     assert t_interval(values) == pytest.approx(theirs)
     assert t_interval([0.5]) is None
+    assert t_interval([0.1, 0.1, 0.1]) == (0.1, 0.1)
 
 
 def test_the_interval_over_seeds_covers_what_is_true():
@@ -415,6 +420,28 @@ def test_a_test_part_of_one_kind_still_tells_accuracy():
     assert "auroc" not in comparison.lines[0].means
     assert "The test part holds 0 labelled rows of 36" in words.conclusions(comparison)[0]
     assert figures.curves(comparison) is None and page(comparison)
+
+
+def test_each_recording_may_have_models_of_its_own(tmp_path):
+    # What is 20 in one recording is 0 in the other: one model for both learns neither well.
+    first, second = rows(seed=0), rows(seed=1)
+    moved = Series(second.values[:, ::-1] * 3 + 20, second.time_s, CHANNELS, second.labels)
+    options = {"models": ("window-pca",), "split": (50, 15, 35), "seeds": 1}
+    both = compare(Held(first, moved), quick(**options))
+    each = compare(Held(first, moved), quick(**options, each=True))
+    alone = [compare(Held(one), quick(**options)) for one in (first, moved)]
+    scores = each.lines[0].trials[0].scores
+    for single, own in zip(alone, (scores[:600], scores[600:]), strict=True):
+        trial = single.lines[0].trials[0]
+        np.testing.assert_allclose(own, trial.scores / trial.level)
+        np.testing.assert_array_equal(own > 1, trial.alarms)
+    assert each.lines[0].means["auroc"] > both.lines[0].means["auroc"]
+    numbers = [single.lines[0].means["numbers"] for single in alone]
+    assert each.lines[0].means["numbers"] == sum(numbers)
+    write(each, tmp_path)
+    assert (tmp_path / "window-pca" / "1.csv" / "model.safetensors").exists()
+    with pytest.raises(DataError, match=r"of the 60 rows of 1\.csv 9 ordinary ones are left"):
+        compare(Held(first, rows(60)), quick(**options, each=True))
 
 
 def test_a_window_is_given_to_those_that_have_one():

@@ -18,6 +18,7 @@ Models = Annotated[str, typer.Option(help="Networks and closed-form models: a,b,
 Seeds = Annotated[int, typer.Option(help="How many seeds each model is taught with.")]
 Folder = Annotated[Path, typer.Option(help="Folder to write page, tables and models to.")]
 Split = Annotated[str, typer.Option(help="Shares of train, validation and test, by time.")]
+Each = Annotated[bool, typer.Option("--each", help="Models of its own for every recording.")]
 Window = Annotated[int | None, typer.Option(help="Rows seen together; default: each one's own.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the networks, at most.")]
 Alarms = Annotated[str, typer.Option(help="What alarms: margin, quantile, tail or rate.")]
@@ -43,6 +44,7 @@ def compare(
     out: Folder = Path("comparison"),
     overwrite: Overwrite = False,
     split: Split = "70:15:15",
+    each: Each = False,
     window: Window = None,
     epochs: Epochs = None,
     threshold: Alarms = "margin",
@@ -71,7 +73,9 @@ def compare(
     alarms = merge({"name": threshold}, settings.pop("threshold", {}))
     training = merge({} if epochs is None else {"epochs": epochs}, settings.pop("training", {}))
     shares = parse_split(split)
-    contest = Contest(_names(models) or [], seeds, shares, window, alarms, training, settings)
+    contest = Contest(
+        _names(models) or [], seeds, shares, window, alarms, training, settings, each=each
+    )
     check_free(out, overwrite)
     opening: Table = {"time": time, "labels": _names(labels), "channels": _names(channels)}
     source = SeriesSource(list(paths), **opening)

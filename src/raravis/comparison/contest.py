@@ -14,7 +14,7 @@ from raravis import thresholds
 from raravis.comparison.measures import OF_ALARMS, OF_SCORES, measure, reaches_target
 from raravis.comparison.noise import Interval, block_interval, t_interval
 from raravis.comparison.parts import TEST, Divided, divide
-from raravis.comparison.trials import Lesson, Trial, teach
+from raravis.comparison.trials import Lesson, Trial, teach, together
 from raravis.configuration import Table
 from raravis.errors import ParameterError
 from raravis.progress import Progress, silent
@@ -44,6 +44,7 @@ class Contest:
     training   options of `Training` for networks, such as {"epochs": 20}.
     options    options of single models: {"lstm-ae": {"window": 32}}.
     rounds     of the bootstrap over stretches of the test part.
+    each       every recording gets models of its own, taught by it alone, instead of one for all.
     """
 
     models: Sequence[str] = USUAL
@@ -54,6 +55,7 @@ class Contest:
     training: Table = field(default_factory=dict)
     options: Table = field(default_factory=dict)
     rounds: int = 200
+    each: bool = False
 
     def __post_init__(self) -> None:
         known = [*row_models(), DEFAULT]
@@ -201,12 +203,13 @@ def compare(
     """
     contest = contest or Contest()
     data = divide(source, contest.split)
+    taught = data.apart() if contest.each else [data]
     trials: dict[str, list[Trial]] = {name: [] for name in contest.models}
     rounds = list(product(contest.models, range(contest.seeds)))
     for done, (name, seed) in enumerate(rounds):
         progress("comparing", done, len(rounds))
         lesson = contest.lesson(name, len(data.channels))
-        trials[name].append(teach(data, lesson, seed, watched=seed == 0))
+        trials[name].append(together([teach(one, lesson, seed, seed == 0) for one in taught]))
     progress("comparing", len(rounds), len(rounds))
     judged = np.logical_and.reduce(
         [np.isfinite(trial.scores) for several in trials.values() for trial in several]

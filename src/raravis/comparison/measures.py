@@ -64,7 +64,7 @@ def measure(data: Divided, trial: Trial, judged: BoolArray) -> dict[str, float]:
     judged  (N,) rows that every model could score; only those count.
     """
     found = {f"loss_{part}": loss for part, loss in trial.loss.items()}
-    if trial.state:
+    if trial.learned:
         found |= {"fit_s": trial.fit_s, "numbers": trial.numbers}
     test = judged & (data.part == TEST)
     found["alarms_test"] = float(trial.alarms[test].mean())

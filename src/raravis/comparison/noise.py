@@ -28,6 +28,8 @@ def t_interval(values: Sequence[float]) -> Interval | None:
     """
     if len(values) < 2:
         return None
+    if len(set(values)) == 1:  # without a rounding error that would look like noise
+        return float(values[0]), float(values[0])
     mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
     reach = student.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error
     return float(mean - reach), float(mean + reach)

@@ -10,12 +10,13 @@ from string import Template
 
 import numpy as np
 
+from raravis import thresholds
 from raravis.comparison import figures, words
 from raravis.comparison.contest import Comparison, Line
 from raravis.comparison.measures import NAMES
 from raravis.comparison.parts import PARTS, TEST
 from raravis.metrics import Confusion, confusion
-from raravis.senses import named, options_of
+from raravis.senses import completed, named, options_of
 
 LOWER_IS_BETTER = ("false_alarm_rate", "miss_rate", "delay_s")
 NOT_RANKED = ("majority", "alarms_test", "fit_s", "numbers")  # and losses: their units differ
@@ -63,9 +64,9 @@ def _facts(comparison: Comparison) -> Iterable[tuple[str, str]]:
         known = f", {labelled:,} labelled" if data.is_labelled else ""
         yield name, f"{rows[number]:,} rows{known}"
     yield "seeds", str(contest.seeds)
-    level = named(contest.threshold)
-    options = ", ".join(f"{key} {value}" for key, value in options_of(level).items())
-    yield "level of alarms", f"{level['name']} {options}".strip()
+    level = completed(thresholds, named(contest.threshold), "threshold", 0)
+    options = [f"{key} {value}" for key, value in options_of(level).items()]
+    yield "level of alarms", ", ".join([level["name"], *options])
 
 
 def _tables(comparison: Comparison) -> list[str]:
@@ -97,7 +98,8 @@ def _best(comparison: Comparison, name: str) -> list[Line]:
         return []
     choose = min if name in LOWER_IS_BETTER else max
     top = choose(line.means[name] for line in able)
-    return [line for line in able if line.means[name] == top]
+    winners = [line for line in able if line.means[name] == top]
+    return winners if len(winners) < len(able) else []
 
 
 def _noise(comparison: Comparison) -> str:

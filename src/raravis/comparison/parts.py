@@ -80,6 +80,16 @@ class Divided:
         """All rows, (N, C)."""
         return np.concatenate([one.values for one in self.series])
 
+    def apart(self) -> list[Divided]:
+        """Each recording by itself. Raises DataError where one is too short for that."""
+        alone = [
+            Divided([one], [name], self.interval_s, self.part[self.recording == number], [])
+            for number, (one, name) in enumerate(zip(self.series, self.names, strict=True))
+        ]
+        for data in alone:
+            _check(data)
+        return alone
+
     def ordinary(self, part: int) -> list[FloatArray]:
         """Stretches (n, C) of one part without a break and without a labelled row."""
         wanted = (self.part == part) & ~self.labels
@@ -126,7 +136,7 @@ def divide(source: RowSource, shares: Sequence[float] = (70, 15, 15)) -> Divided
     if not series:
         raise NothingToRead("none of the recordings could be read to the end")
     data = Divided(series, names, source.interval_s, np.concatenate(parts), [])
-    _check(data, shares)
+    _check(data)
     data.remarks.extend(_remarks(data, apart))
     return data
 
@@ -138,16 +148,16 @@ def _parts(rows: int, until: int | None, shares: Sequence[float]) -> IntArray:
     return np.searchsorted(bounds, np.arange(rows), side="right")
 
 
-def _check(data: Divided, shares: Sequence[float]) -> None:
+def _check(data: Divided) -> None:
     rows = np.bincount(data.part, minlength=len(PARTS))
     ordinary = np.bincount(data.part[~data.labels], minlength=len(PARTS))
     for number, name in enumerate(PARTS):
         least = rows if number == TEST else ordinary
         if least[number] < FEWEST:
             raise DataError(
-                f"the split {_colons(shares)} of {rows.sum()} rows leaves {least[number]} "
-                f"{'' if number == TEST else 'ordinary '}rows for {name}, where at least {FEWEST} "
-                "are needed: give longer series or another --split"
+                f"of the {rows.sum()} rows of {_named(data.names)} {least[number]} "
+                f"{'' if number == TEST else 'ordinary '}ones are left for {name}, where at least "
+                f"{FEWEST} are needed: give longer series or another --split"
             )
 
 
@@ -176,6 +186,10 @@ def _remarks(data: Divided, apart: int) -> list[str]:
     if left_out:
         remarks.append(f"{left_out} labelled rows of train and validation were left out")
     return remarks
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} recordings"
 
 
 def _labels(series: Series) -> BoolArray:

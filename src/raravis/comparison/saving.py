@@ -6,6 +6,7 @@ OUT/trials.csv                one row a model and seed
 OUT/comparison.toml           what was compared, and how
 OUT/MODEL/model.safetensors   what the best seed learned; `raravis score OUT/MODEL` takes it
 OUT/MODEL/model.toml          how it was made
+OUT/MODEL/RECORDING/...       the same, where every recording has models of its own
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def write(comparison: Comparison, out: Path, source: Table | None = None) -> Pat
     """
     out.mkdir(parents=True, exist_ok=True)
     for line in comparison.models:
-        detector(comparison, line, source or {}).save(out / line.name)
+        for name, made in detectors(comparison, line, source or {}).items():
+            made.save(out / line.name / name)
     write_atomically(out / "comparison.csv", comparison.table().to_csv(index=False))
     write_atomically(out / "trials.csv", trials(comparison).to_csv(index=False))
     write_atomically(out / "comparison.toml", tomli_w.dumps(_settings(comparison)))
@@ -50,20 +52,25 @@ def write(comparison: Comparison, out: Path, source: Table | None = None) -> Pat
     return out / "comparison.html"
 
 
-def detector(comparison: Comparison, line: Line, source: Table) -> Detector:
-    """The kept trial of a model as a detector that can score other recordings."""
+def detectors(comparison: Comparison, line: Line, source: Table) -> dict[str, Detector]:
+    """The kept trial of a model as detectors that can score other recordings: by the name of the
+    recording that taught each, or one by the name ""."""
     lesson = comparison.contest.lesson(line.name, len(comparison.data.channels))
-    made = Detector(
-        kind="series",
-        model=lesson.members,
-        threshold=lesson.threshold,
-        training=lesson.training,
-        source={**source, "channels": list(comparison.data.channels)},
-        seed=line.kept.seed,
-    )
-    learned = line.kept.state
-    made.sense.restore({"interval_s": learned["interval_s"], **prefixed("windows", learned)})
-    made.is_fitted = True
+    learned = line.kept.learned
+    names = comparison.data.names if len(learned) > 1 else [""]
+    made = {}
+    for name, state in zip(names, learned, strict=True):
+        one = Detector(
+            kind="series",
+            model=lesson.members,
+            threshold=lesson.threshold,
+            training=lesson.training,
+            source={**source, "channels": list(comparison.data.channels)},
+            seed=line.kept.seed,
+        )
+        one.sense.restore({"interval_s": state["interval_s"], **prefixed("windows", state)})
+        one.is_fitted = True
+        made[name] = one
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,7 +65,8 @@ class Trial:
              a model that rebuilds nothing, of its squared scores.
     fit_s    seconds that learning took.
     numbers  how many were learned.
-    state    what was learned, as `RowLayer` saves it; empty where nothing was.
+    learned  what was learned, as `RowLayer` saves it; one for each recording where each was taught
+             a model of its own, none of a baseline.
     """
 
     name: str
@@ -77,7 +78,29 @@ class Trial:
     fit_s: float = 0.0
     numbers: int = 0
     curve: Curve = field(default_factory=Curve)
-    state: State = field(default_factory=dict)
+    learned: list[State] = field(default_factory=list)
+
+
+def together(trials: Sequence[Trial]) -> Trial:
+    """The trials of models that were each taught one recording, as one: scores count in units of
+    each model's level, losses are means, costs are sums."""
+    if len(trials) == 1:
+        return trials[0]
+    return Trial(
+        name=trials[0].name,
+        seed=trials[0].seed,
+        scores=np.concatenate([trial.scores / trial.level for trial in trials]),
+        alarms=np.concatenate([trial.alarms for trial in trials]),
+        level=1.0,
+        loss={
+            part: float(np.mean([one.loss[part] for one in trials if part in one.loss]))
+            for part in dict.fromkeys(part for one in trials for part in one.loss)
+        },
+        fit_s=sum(trial.fit_s for trial in trials),
+        numbers=sum(trial.numbers for trial in trials),
+        curve=trials[0].curve,
+        learned=[state for trial in trials for state in trial.learned],
+    )
 
 
 def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Trial:
@@ -123,7 +146,7 @@ def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Tr
         fit_s=took_s,
         numbers=sum(array.size for array in state.values()),
         curve=curve,
-        state=learned,
+        learned=[learned],
     )
 
 
