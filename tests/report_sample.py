@@ -10,7 +10,9 @@ import numpy as np
 import soundfile
 
 from raravis.report import (
+    Chart,
     Clip,
+    Line,
     Member,
     Picture,
     Points,
@@ -234,3 +236,73 @@ def sample_report(
             "version": "0.1.0",
         },
     )
+
+
+def series_report(rows=2000, interval_s=300.0, events=3, clock=True, chart=True, channels=3):
+    """A report on one table of channels, with events in which the first channel leaps."""
+    rng = np.random.default_rng(1)
+    time_s = np.arange(rows) * interval_s
+    values = rng.normal(size=(rows, channels)).cumsum(axis=0) * 0.1 + 20
+    score = rng.gamma(4.0, 0.25, rows)
+    found = []
+    for rank in range(1, events + 1):
+        first = rows * rank // (events + 1)
+        span, around = slice(first, first + 12), slice(first - 30, first + 42)
+        values[span, 0] += 5
+        score[span] += 6 / rank
+        lines = [
+            Line(f"channel_{c}", values[around, c], 18.0, 22.0, 0.7 / 3**c) for c in range(channels)
+        ]
+        shown = Chart(time_s[around], lines, score[around], [(time_s[first], time_s[first + 9])])
+        start_s, end_s = float(time_s[first]), float(time_s[first + 12])
+        began = datetime(2026, 3, 1) + timedelta(seconds=start_s)
+        found.append(
+            ReportEvent(
+                rank,
+                0,
+                start_s,
+                end_s,
+                (start_s + end_s) / 2,
+                began.isoformat() if clock else None,
+                float(score[first]),
+                1e-4,
+                original=Clip(
+                    0,
+                    float(time_s[around][0]),
+                    float(time_s[around][-1]) + interval_s,
+                    float(score[first]),
+                    chart=shown if chart else None,
+                ),
+                reasons=["70% of the score is from channel_0.", "channel_0 rose to 25."],
+                rows=(first + 1, first + 12),
+            )
+        )
+    line = Timeline(time_s, time_s + interval_s, score)
+    coords = rng.normal(size=(rows, 3))
+    cluster = rng.integers(0, 2, rows)
+    return Report(
+        title="What is rare in plant.csv",
+        created="21 November 2026, 06:30",
+        summary=[("Read", f"{rows:,} rows of {channels} channels")],
+        threshold=Threshold(2.5, 0.001),
+        recordings=[
+            ReportRecording(
+                "plant.csv",
+                "2026-03-01T00:00:00" if clock else None,
+                rows * interval_s,
+                None,
+                line,
+            )
+        ],
+        events=found,
+        points=Points(
+            coords, cluster, np.zeros(rows, int), time_s, time_s + interval_s, score,
+            np.array([0.5, 0.3, 0.1]), ["channel_0", "channel_1 and channel_2"],
+        ),
+        members={"knn": Member([Timeline(line.start_s, line.end_s, score**2)], 6.0)},
+        settings={"kind": "series", "model": [{"name": "knn", "k": 5}, {"name": "window-pca"}]},
+        scorer="ensemble",
+        kind="series",
+        read=f"{rows:,} rows of {channels} channels",
+        remarks=["plant.csv: its times fall back at 3 rows: its rows were <sorted>"],
+    )  # fmt: skip

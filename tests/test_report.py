@@ -13,11 +13,12 @@ import pytest
 
 from raravis import pictures
 from raravis.errors import ParameterError, RunError
-from raravis.report import Clip, Member, Picture, Timeline, render, write
-from raravis.report.columns import pack_array, unpack_array
+from raravis.report import Chart, Clip, Line, Member, Picture, Timeline, render, write
+from raravis.report.charts import extremes, pack_chart
+from raravis.report.columns import pack_array, pack_from_base, unpack_array
 from raravis.report.pack import pack, strongest_of
 from raravis.report.page import duration_words, lead
-from report_sample import sample_report
+from report_sample import sample_report, series_report
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,8 @@ def test_lists_what_could_not_be_read_and_every_setting(html):
         (490, "8 min 10 s"),
         (3599.6, "1 h"),
         (88200, "24 h 30 min"),
+        (4 * 86400, "4 days"),
+        (4 * 86400 + 7200, "4 days 2 h"),
     ],
 )
 def test_durations_in_words(seconds, words):
@@ -311,3 +314,100 @@ def test_pictures_refuse_and_say_why():
         pictures.to_levels(np.zeros((2, 2)), -80, 0, 1)
     with pytest.raises(ParameterError, match=r"bands x frames, got an array of \(3, 0\)"):
         pictures.to_png(np.zeros((3, 0), np.uint8))
+
+
+# --- series --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def series():
+    return series_report()
+
+
+def test_a_report_on_series_counts_rows_and_tells_when(series):
+    assert lead(series).startswith(
+        "raravis went through 2,000 rows of 3 channels. 3 moments stand out; "
+        "the strangest is at 17:40:00 on 2 Mar 2026 in plant.csv"
+    )
+    without_clock = series_report(clock=False)
+    assert "the strangest is at row 501 in plant.csv" in lead(without_clock)
+
+
+def test_the_page_knows_of_what_kind_it_is_and_lists_the_remarks(series):
+    page = render(series)
+    assert '<html lang="en" data-kind="series">' in page
+    assert "1 remark on what was read" in page and "its rows were &lt;sorted&gt;" in page
+    assert "remark on what" not in render(dataclasses.replace(series, remarks=()))
+
+
+def test_settings_of_several_models_stand_one_below_the_other(series):
+    assert "<dt>1</dt><dd><dl><div><dt>name</dt><dd>knn</dd></div>" in render(series)
+
+
+def test_the_windows_of_a_member_are_packed_once_where_they_are_the_main_ones(series):
+    main, member = pack(series)["scorers"]
+    assert set(member) == {"name", "level", "score", "run"}
+    assert {"counts", "start_s", "end_s"} < set(main)
+
+
+def test_a_member_with_windows_of_its_own_keeps_them(series):
+    line = series.recordings[0].timeline
+    half = Timeline(line.start_s[::2], line.end_s[1::2], line.score[::2])
+    packed = pack(dataclasses.replace(series, members={"half": Member([half])}))["scorers"][1]
+    np.testing.assert_array_equal(unpack_array(packed["start_s"]), half.start_s)
+
+
+def test_groups_of_the_map_keep_their_names(series):
+    assert pack(series)["points"]["groups"] == ["channel_0", "channel_1 and channel_2"]
+
+
+def from_base(packed):
+    return packed["base"] + unpack_array(packed["offsets"]).astype(float)
+
+
+def test_a_chart_comes_back_as_it_was(series):
+    chart = series.events[0].original.chart
+    packed = pack(series)["events"][0]["original"]["chart"]
+    np.testing.assert_allclose(from_base(packed["time_s"]), chart.time_s)
+    np.testing.assert_allclose(from_base(packed["score"]), chart.score, rtol=1e-6)
+    for line, original in zip(packed["lines"], chart.lines, strict=True):
+        np.testing.assert_allclose(from_base(line["value"]), original.value, rtol=1e-6)
+        assert (line["name"], line["low"], line["high"]) == (original.name, 18.0, 22.0)
+    assert packed["known"] == [list(stretch) for stretch in chart.known]
+
+
+def test_a_small_change_of_a_large_value_is_not_lost():
+    values = 1e9 + np.array([0.0, 0.25, np.nan, -0.5])
+    np.testing.assert_array_equal(from_base(pack_from_base(values)), values)
+    assert np.isnan(from_base(pack_from_base(np.full(3, np.nan)))).all()
+
+
+def test_extremes_by_hand():
+    values = np.array([1.0, 5.0, 2.0, 4.0, np.nan, 3.0, np.nan, np.nan, np.nan, 7.0])
+    np.testing.assert_array_equal(
+        extremes(values, 3), [1, 5, 4, 3, np.nan, np.nan, 7, 7]
+    )  # lowest and highest of (1 5 2), (4 - 3), (- - -) and (7), in the order in which they come
+    np.testing.assert_array_equal(extremes(values, 1), values)
+
+
+def test_a_long_chart_is_thinned_and_keeps_its_only_spike():
+    value = np.zeros(50_000)
+    value[31_234] = 9.0
+    chart = Chart(np.arange(50_000.0), [Line("pressure", value)], np.zeros(50_000))
+    packed = pack_chart(chart, most=700)
+    time_s, thinned = from_base(packed["time_s"]), from_base(packed["lines"][0]["value"])
+    assert 600 < len(time_s) == len(thinned) <= 700
+    assert (np.diff(time_s) >= 0).all()
+    assert thinned.max() == 9.0
+    assert abs(time_s[thinned.argmax()] - 31_234) <= packed["run"]
+
+
+def test_a_chart_with_columns_of_different_length_is_refused(series):
+    chart = Chart(np.arange(3.0), [Line("pressure", np.zeros(2))], np.zeros(3))
+    clip = dataclasses.replace(series.events[0].original, chart=chart)
+    event = dataclasses.replace(series.events[0], original=clip)
+    with pytest.raises(
+        ParameterError,
+        match="'pressure' in the chart of event 1 must have one value for each of 3 moments, got 2",
+    ):
+        pack(dataclasses.replace(series, events=[event]))

@@ -11,7 +11,7 @@ import soundfile
 
 from browser import chromium, wait_for
 from raravis.report import write
-from report_sample import sample_report
+from report_sample import sample_report, series_report
 
 pytestmark = pytest.mark.slow
 
@@ -301,4 +301,95 @@ def test_two_hundred_thousand_points_open_fast(browser, tmp_path):
         f"200,000 points: {page.stat().st_size / 1e6:.1f} MB, drawn in {ready_ms} ms\n"
     )
     assert float(ready_ms) < 10_000
+    assert browser.log() == []
+
+
+# --- series --------------------------------------------------------------------------------------
+
+READY = "return document.documentElement.dataset.readyMs"
+
+
+@pytest.fixture
+def series_page(browser, tmp_path):
+    """A report on series; at the end the console must have stayed silent."""
+    browser.log()
+    browser.open(write(series_report(), tmp_path / "report.html"))
+    wait_for(lambda: browser.script(READY), "the page")
+    yield browser
+    assert browser.log() == []
+
+
+def test_a_page_on_series_says_nothing_of_sound(series_page):
+    series_page.script("for (const d of document.querySelectorAll('details')) d.open = true")
+    said = series_page.script("return document.body.innerText").lower()
+    assert "ordinary range" in said and "map of rows" in said
+    for word in ("listen", "sound", "hear", "spectrogram", "species", "play"):
+        assert word not in said, word
+    series_page.press(" ")
+    assert series_page.script("return document.getElementById('now').hidden")
+
+
+def test_channels_are_drawn_with_their_range_the_event_and_the_label(series_page):
+    middle(series_page, ".card .chart")
+    colours = wait_for(
+        lambda: series_page.script(
+            "const c = document.querySelector('.card .chart canvas');"
+            "const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            "const seen = new Set();"
+            "for (let i = 0; i < d.length; i += 4) if (d[i + 3] === 255)"
+            "  seen.add([d[i], d[i + 1], d[i + 2]].join());"
+            "return seen.size > 3 && [...seen]"
+        ),
+        "the chart",
+    )
+    assert "77,131,124" in colours  # the line of a channel
+    assert "106,91,176" in colours  # what the file calls anomalous
+
+
+def test_pointing_at_a_chart_tells_time_and_values(series_page):
+    x, y = middle(series_page, ".card .chart")
+    wait_for(
+        lambda: series_page.script("return document.querySelector('.chart').chart.drawn"),
+        "the chart",
+    )
+    series_page.point(x, y)
+    tip = series_page.script("return document.getElementById('tip').innerText")
+    assert "2 Mar 2026" in tip and "channel_0: " in tip and "score: " in tip
+
+
+def test_the_timeline_of_months_is_dated(browser, tmp_path):
+    report = series_report(rows=50_000)
+    browser.open(write(report, tmp_path / "report.html"))
+    wait_for(lambda: browser.script(READY), "the page")
+    texts = browser.script(
+        "const said = []; const proto = CanvasRenderingContext2D.prototype;"
+        "const old = proto.fillText; proto.fillText = function (t, ...at) { said.push(t);"
+        " return old.call(this, t, ...at); };"
+        "document.getElementById('theme-button').click();"
+        "return new Promise((done) => setTimeout(() => done(said), 300))"
+    )
+    dates = [text for text in texts if "2026" in text]
+    assert len(set(dates)) >= 5
+    assert browser.log() == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"events": 0},
+        {"clock": False, "channels": 1},
+        {"chart": False},
+        {"interval_s": 86400.0, "rows": 400},
+        {"interval_s": 0.01},
+    ],
+)
+def test_other_series_open_print_and_turn_dark_without_a_word(browser, tmp_path, kind):
+    browser.log()
+    browser.open(write(series_report(**kind), tmp_path / "report.html"))
+    wait_for(lambda: browser.script(READY), "the page")
+    for key in ("j", "c", "t", "t"):
+        browser.press(key)
+    browser.script(
+        "dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))"
+    )
     assert browser.log() == []

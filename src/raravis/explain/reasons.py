@@ -13,7 +13,17 @@ from raravis.windows import BoolArray, FloatArray
 
 LEAST_BEFORE = 20  # rows that must stand before an event to be compared with
 LEAST_STILL = 8  # rows without any change that are worth a word
+TOGETHER = 0.9  # correlation from which on two channels go together
 SPREAD = 0.2  # of the score, below which not even the first channel is said to have made it
+
+
+@dataclass(frozen=True)
+class Companion:
+    """Another channel, with which a channel goes: its values (n,) during an event and before."""
+
+    name: str
+    during: FloatArray
+    before: FloatArray
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class Course:
     during, before  (n,) values in order of time; NaN where one is missing.
     before_s        how long `before` lasts.
     low, high       ordinary range; NaN where nothing was learned.
+    companion       the channel with which it went before, if any did.
     """
 
     name: str
@@ -31,16 +42,18 @@ class Course:
     before_s: float
     low: float
     high: float
+    companion: Companion | None = None
 
 
 def what_it_did(course: Course) -> str:
     """The first of these that is true: it has no values, stood still, left all that was before,
-    jumped, shook or was calm, or lies outside its ordinary range; else that it did none of it."""
+    moved apart from its companion, leapt, shook or calmed, lies outside its ordinary range; else
+    where it lay."""
     during, before = _known(course.during), _known(course.before)
     if not len(during):
         return f"{course.name} has no values there."
     if len(before) >= LEAST_BEFORE:
-        for look in (_stood_still, _went_beyond, _leapt, _shook_or_calmed):
+        for look in (_stood_still, _went_beyond, _moved_apart, _leapt, _shook_or_calmed):
             said = look(course, during, before)
             if said:
                 return f"{course.name} {said}."
@@ -67,6 +80,25 @@ def _went_beyond(course: Course, during: FloatArray, before: FloatArray) -> str:
     if during.min() < lowest:
         return f"fell to {low}, below {ago} (at least {_figure(lowest, course)})"
     return ""
+
+
+def _moved_apart(course: Course, during: FloatArray, before: FloatArray) -> str:
+    """From the line along which it went with its companion, further than nearly ever before."""
+    if course.companion is None:
+        return ""
+    both = np.isfinite(course.before) & np.isfinite(course.companion.before)
+    x, y = course.companion.before[both], course.before[both]
+    slope = float(np.mean((x - x.mean()) * (y - y.mean())) / np.var(x))
+    usual = np.quantile(np.abs(y - y.mean() - slope * (x - x.mean())), 0.999)
+    apart = course.during - y.mean() - slope * (course.companion.during - x.mean())
+    middle = float(np.nanmedian(apart)) if np.isfinite(apart).any() else 0.0
+    if abs(middle) <= usual:
+        return ""
+    much = f"{_figure(abs(middle), course)} {'higher' if middle > 0 else 'lower'}"
+    return (
+        f"moved apart from {course.companion.name}, with which it went before: "
+        f"it was {much} than that lets expect"
+    )
 
 
 def _leapt(course: Course, during: FloatArray, before: FloatArray) -> str:
@@ -121,13 +153,33 @@ def _known(values: FloatArray) -> FloatArray:
 
 
 def _figure(value: float, course: Course) -> str:
-    """A value as fine as a hundredth of its channel's ordinary range."""
+    """A value as fine as a hundredth of its channel's ordinary range, else of all its values."""
     spread = course.high - course.low
+    if math.isnan(spread):
+        spread = float(np.ptp(_known(np.concatenate([course.before, course.during]))))
     if not spread > 0:
         return f"{value:.4g}"
     digits = min(9, max(0, 2 - math.floor(math.log10(spread))))
     text = f"{value:,.{digits}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def goes_with(values: FloatArray, channel: int) -> int | None:
+    """The channel with which one of values (n, C) is correlated most, if by .9 or more."""
+    known = np.isfinite(values) & np.isfinite(values[:, channel : channel + 1])  # (n, C)
+    count = known.sum(axis=0)
+    if count[channel] < LEAST_BEFORE:
+        return None
+    x = np.where(known, values, 0.0)
+    y = np.where(known, values[:, channel : channel + 1], 0.0)
+    x = np.where(known, x - x.sum(axis=0) / np.maximum(count, 1), 0.0)
+    y = np.where(known, y - y.sum(axis=0) / np.maximum(count, 1), 0.0)
+    length = np.sqrt(np.square(x).sum(axis=0) * np.square(y).sum(axis=0))
+    alike = np.abs((x * y).sum(axis=0)) / np.maximum(length, 1e-300)
+    alike[channel] = 0.0
+    alike[count < LEAST_BEFORE] = 0.0
+    nearest = int(alike.argmax())
+    return nearest if alike[nearest] >= TOGETHER else None
 
 
 # --- what the run says -----------------------------------------------------------------------
@@ -156,7 +208,8 @@ def models_said(alarmed: Mapping[str, bool]) -> str:
         return f"All {len(names)} models raise the alarm, each on its own."
     if not names:
         return f"None of the {len(alarmed)} models raises the alarm alone; together they do."
-    return f"{len(names)} of {len(alarmed)} models raise the alarm alone: {joined(names)}."
+    raises = "raises" if len(names) == 1 else "raise"
+    return f"{len(names)} of {len(alarmed)} models {raises} the alarm alone: {joined(names)}."
 
 
 def joined(words: Sequence[str]) -> str:

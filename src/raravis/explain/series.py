@@ -14,7 +14,10 @@ from raravis.configuration import read_toml
 from raravis.explain.archive import Archive
 from raravis.explain.points import points
 from raravis.explain.reasons import (
+    SPREAD,
+    Companion,
     Course,
+    goes_with,
     labels_said,
     models_said,
     shares_said,
@@ -121,7 +124,7 @@ class Explainer:
             shown = self.rows[recording][from_:to]
             chart = self._chart(series[from_ - begin :], shown, profiles[place], telling)
         reasons += self._verdicts(self.rows[recording][first:stop])
-        if len(self.channels) > 1:
+        if profiles[place].max() > max(SPREAD, 1.5 / len(self.channels)):
             reasons += _alike_said(profiles, place, neighbours)
         seen = self.windows[self.rows[recording][from_:to]]
         return report.ReportEvent(
@@ -185,20 +188,21 @@ class Explainer:
 
     def _doings(self, series: Series, first: int, telling: Sequence[int]) -> list[str]:
         """What the most telling channels did from row `first` of `series` on."""
+        before, during = series.values[:first], series.values[first:]
         before_s = float(series.time_s[first] - series.time_s[0])
-        return [
-            what_it_did(
-                Course(
-                    self.channels[c],
-                    series.values[first:, c],
-                    series.values[:first, c],
-                    before_s,
-                    float(self.low[c]),
-                    float(self.high[c]),
+        said = []
+        for c in telling[:3]:
+            near, companion = goes_with(before, c), None
+            if near is not None:
+                companion = Companion(self.channels[near], during[:, near], before[:, near])
+            low, high = float(self.low[c]), float(self.high[c])
+            name = self.channels[c]
+            said.append(
+                what_it_did(
+                    Course(name, during[:, c], before[:, c], before_s, low, high, companion)
                 )
             )
-            for c in telling[:3]
-        ]
+        return said
 
     def _verdicts(self, rows: IntArray) -> list[str]:
         """What the members of the ensemble say of rows of the store, each alone."""
@@ -301,6 +305,8 @@ class Explainer:
             whole = unbroken(self.windows.start_s[rows], BREAK * self.interval_s)
             early += sum(min(context, part.stop - part.start) for part in whole if len(rows))
         missing = int(np.isnan(self.score).sum()) - early
+        if not self.layer:
+            return f"{missing:,} at the start, where too little was known" if missing else "none"
         reasons = [f"{early:,} with fewer than {context} rows before them"] if early else []
         if missing > 0:
             reasons.append(f"{missing:,} with most channels missing")

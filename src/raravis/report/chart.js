@@ -9,6 +9,8 @@ class Chart {
     this.event = event;
     this.recording = report.recordings[event.recording];
     this.time = unpackFromBase(packed.time_s);
+    const steps = this.time.subarray(1).map((s, i) => s - this.time[i]).sort();
+    this.pause_s = 10 * (steps[steps.length >> 1] ?? 1); // lines break where nothing came for so long
     this.known = packed.known;
     this.lines = packed.lines.map((line) => ({ ...line, value: unpackFromBase(line.value) }));
     this.lines.push({ name: "score", value: unpackFromBase(packed.score), low: null, high: null, share: null,
@@ -114,7 +116,7 @@ class Chart {
     context.setLineDash([]);
   }
 
-  // A line that is broken where a value is missing; a value alone between two gaps is a dot.
+  // A line that is broken where values or rows are missing; a value alone is a dot.
   drawLine(context, { value, level }, y) {
     context.strokeStyle = colour(level === undefined ? "--score" : "--ink");
     context.fillStyle = context.strokeStyle;
@@ -124,6 +126,7 @@ class Chart {
     let open = false;
     for (let i = 0; i < value.length; i++) {
       if (!Number.isFinite(value[i])) { open = false; continue; }
+      if (this.time[i] - this.time[i - 1] > this.pause_s) open = false;
       const x = this.x(this.time[i]), at = y(value[i]);
       if (open) context.lineTo(x, at); else context.moveTo(x, at);
       if (!open && !Number.isFinite(value[i + 1])) context.fillRect(x - 1, at - 1, 2, 2);
