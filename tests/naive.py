@@ -298,3 +298,38 @@ def refractory(scores: Sequence[float], share: float, most: int, factor: float) 
         before = max(scores[max(0, t - reach) : t], default=0.0)
         found.append(score if score > factor * before else 0.0)
     return found
+
+
+def nab_raw_score(
+    corpus: Sequence[tuple[Sequence[float], Sequence[bool]]],
+    hit: float,
+    miss: float,
+    false_alarm: float,
+    threshold: float,
+) -> float:
+    """NAB's score before normalising, row by row."""
+
+    def sigmoid(x: float) -> float:
+        return -1.0 if x > 3 else 2 / (1 + math.exp(5 * x)) - 1
+
+    total = 0.0
+    for scores, labels in corpus:
+        found: dict[int, float] = {}  # window -> what its first detection is worth
+        start = end = None
+        for i, (score, inside) in enumerate(zip(scores, labels, strict=True)):
+            if inside and (i == 0 or not labels[i - 1]):
+                start = end = i
+                while end + 1 < len(labels) and labels[end + 1]:
+                    end += 1
+                found[start] = -miss
+            if i < min(math.floor(0.15 * len(scores)), 750) or score < threshold:
+                continue
+            if inside:
+                value = sigmoid(-(end - i + 1) / (end - start + 1)) / sigmoid(-1)
+                found[start] = max(found[start], hit * value)
+            elif end is None or end == start:
+                total -= false_alarm
+            else:
+                total += false_alarm * sigmoid((i - end) / (end - start))
+        total += sum(found.values())
+    return total

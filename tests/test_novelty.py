@@ -37,11 +37,31 @@ def every(minutes, rows, start=MONDAY):
 # --- links ---------------------------------------------------------------------------------------
 
 
-def test_memory_forgets_the_oldest():
+def test_memory_by_hand():
     memory = Memory(3)
-    for value in (5.0, 1.0, 3.0, 2.0):
+    for value in (5.0, 1.0, 3.0):
         memory.add(value)
-    assert list(memory.ordered) == [1.0, 2.0, 3.0]
+    assert list(memory.ordered_) == [1, 3, 5]
+    memory.add(2.0)  # at rank .618 x 3 one fades
+    assert list(memory.ordered_) == [1, 2, 5]
+
+
+def test_a_full_memory_keeps_the_quantiles_of_what_came():
+    memory = Memory(500)
+    values = np.random.default_rng(0).exponential(size=20_000)
+    for value in values:
+        memory.add(value)
+    shares = [0.05, 0.5, 0.95, 0.99]
+    np.testing.assert_allclose(
+        np.quantile(memory.ordered_, shares), np.quantile(values, shares), rtol=0.15
+    )
+
+
+def test_a_full_memory_follows_what_changes():
+    memory = Memory(500)
+    for value in [*noise(2000), *(noise(2000) + 100)]:
+        memory.add(value)
+    assert 0 < np.mean(np.array(memory.ordered_) < 50) < 0.05  # e^-4: it thins out, it is not cut
 
 
 def test_nearest_by_hand():
@@ -59,10 +79,10 @@ def test_nearest_agrees_with_its_slow_twin(gap):
     assert found == naive.distance_to_past(values, gap, 5)
 
 
-def test_nearest_forgets_what_lies_too_far_back():
+def test_nearest_remembers_so_many():
     nearest = Nearest(gap=1, first_row=0, most=2)
-    distances = [nearest(row, value) for row, value in enumerate([7.0, 1.0, 2.0, 7.0])]
-    assert distances[-1] == 5  # from 2, for the 7 of the beginning is forgotten
+    distances = [nearest(row, value) for row, value in enumerate([1.0, 7.0, 2.0, 7.0])]
+    assert distances[-1] == 5  # from 2, for the 7 between had to make room
 
 
 def test_excess_tail_by_hand():
@@ -233,6 +253,16 @@ def test_many_rows_at_once_are_judged_bitwise_as_one_by_one(times):
     for at_once, column in zip(many, zip(*ones, strict=True), strict=True):
         np.testing.assert_array_equal(at_once, np.array(column))
     assert (many.score > 0).sum() > 3
+
+
+def test_state_is_a_copy():
+    chain = NoveltyChain(remember=100)
+    chain.judge(noise(150))
+    state = chain.state()
+    before = {name: array.copy() for name, array in state.items()}
+    chain.judge(noise(500, seed=1))
+    for name, array in before.items():
+        np.testing.assert_array_equal(state[name], array)
 
 
 def test_what_comes_later_changes_nothing():

@@ -36,7 +36,7 @@ class Judged(NamedTuple):
     """What is said of one row.
 
     score     in [0, 1): 0 is ordinary or silent; NaN where nothing can be said.
-    p_value   in (0, 1]: how often a score as high comes by itself, as learned so far; NaN alike.
+    p_value   in [0, 1]: how often a score as high comes by itself, as learned so far; NaN alike.
     alarm     whether the p-value is below the alarm rate.
     families  how new each of `FAMILIES` found the row, each >= 0, before weights and silence.
     """
@@ -73,7 +73,7 @@ class NoveltyChain(Part):
     A missing value (NaN, infinite, or beyond 1e100) gives NaN and changes nothing. The first 160
     values give NaN: too little is known yet. Without clock times the calendar is silent.
 
-    remember     >= 100: values remembered in each of its lists; 1 kB for each, in all.
+    remember     >= 100: values remembered in each of its 24 lists; 200 bytes for each, in all.
     alarm_rate   in (0, 1): share of ordinary rows that may alarm.
     weights      of `FAMILIES`, each >= 0.
     refractory   in [0, 1): of the rows seen so far, over which a score must stand out (at most

@@ -6,7 +6,7 @@ Every part can be written down as plain arrays and goes on from them as if nothi
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
+from bisect import insort
 from collections import deque
 from typing import Generic, Self, TypeVar
 
@@ -27,11 +27,14 @@ class Part(Learned):
             if isinstance(remembered, deque):
                 remembered.clear()
                 remembered.extend(value.tolist())
+            elif isinstance(remembered, array):
+                remembered[:] = array("d", value.tolist())
             else:
                 super().restore({name: value})
         return self
 
 
+GOLDEN = 0.6180339887498949  # its multiples, without their whole part, are spread evenly
 P = TypeVar("P", bound=Part)
 
 
@@ -45,27 +48,27 @@ class Parts(Part, Generic[P]):
 
 
 class Memory(Part):
-    """The last values, kept sorted: what is new is compared with them in a few steps.
+    """Values seen, kept sorted: what is new is compared with them in a few steps.
 
-    most     >= 1: values remembered; the oldest makes room.
-    ordered  the values, smallest first.
+    Once it is full, one value fades for each that comes: ranks spread evenly over all of them, so
+    that quantiles stay as they are, and old times are thinned out, not cut off.
+
+    most      >= 1: values remembered.
+    ordered_  the values, smallest first.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.ordered: array[float] = array("d")
-        self.arrived_: deque[float] = deque()
+        self.ordered_: array[float] = array("d")
+        self.fades_ = 0.0  # share of the values that lie below the next one to fade
+
+    def state(self) -> State:
+        """What is remembered, copied: what comes later does not reach it."""
+        return {name: value.copy() for name, value in super().state().items()}
 
     def add(self, value: float) -> None:
         """Remembers one more value."""
-        if len(self.arrived_) == self.most:
-            oldest = self.arrived_.popleft()
-            del self.ordered[bisect_left(self.ordered, oldest)]
-        self.arrived_.append(value)
-        insort(self.ordered, value)
-
-    def restore(self, state: State) -> Self:
-        """The inverse of `state`."""
-        super().restore(state)
-        self.ordered = array("d", sorted(self.arrived_))
-        return self
+        if len(self.ordered_) == self.most:
+            self.fades_ = (self.fades_ + GOLDEN) % 1.0
+            del self.ordered_[int(self.fades_ * self.most)]
+        insort(self.ordered_, value)

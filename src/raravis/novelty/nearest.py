@@ -33,7 +33,7 @@ class Nearest(Part):
         waiting.append(value)
         if len(waiting) > self.gap:
             self.memory_.add(waiting.popleft())
-        seen = self.memory_.ordered
+        seen = self.memory_.ordered_
         if row < self.first_row or not seen:
             return 0.0
         above = bisect_left(seen, value)

@@ -46,7 +46,7 @@ class ExcessTail(Part):
 
     def __call__(self, row: int, value: float) -> float:
         """The score of the value of this row, >= 0; then it is remembered."""
-        ordered = self.memory_.ordered
+        ordered = self.memory_.ordered_
         score = 0.0
         if row >= self.speaks_row and len(ordered) > FEWEST:
             start = int(self.q * len(ordered))
@@ -78,11 +78,11 @@ class SpokenTail(Part):
         self.memory_ = Memory(most)
 
     def __call__(self, score: float) -> float:
-        """The p-value of a score >= 0, in (0, 1]; then it is counted."""
+        """The p-value of a score >= 0, in [0, 1]; then it is counted."""
         self.rows_ += 1
         if not score > 0:
             return 1.0
-        ordered = self.memory_.ordered
+        ordered = self.memory_.ordered_
         count, start = len(ordered), len(ordered) // 2
         beyond = 1.0
         if count >= FEWEST_SPOKEN and score > ordered[start]:
