@@ -14,6 +14,7 @@ from raravis.windows import BoolArray, FloatArray
 LEAST_BEFORE = 20  # rows that must stand before an event to be compared with
 LEAST_STILL = 8  # rows without any change that are worth a word
 TOGETHER = 0.9  # correlation from which on two channels go together
+FAR = 0.99  # share of the rows before that lay nearer to the line along which two channels go
 SPREAD = 0.2  # of the score, below which not even the first channel is said to have made it
 
 
@@ -89,7 +90,7 @@ def _moved_apart(course: Course, during: FloatArray, before: FloatArray) -> str:
     both = np.isfinite(course.before) & np.isfinite(course.companion.before)
     x, y = course.companion.before[both], course.before[both]
     slope = float(np.mean((x - x.mean()) * (y - y.mean())) / np.var(x))
-    usual = np.quantile(np.abs(y - y.mean() - slope * (x - x.mean())), 0.999)
+    usual = np.quantile(np.abs(y - y.mean() - slope * (x - x.mean())), FAR)
     apart = course.during - y.mean() - slope * (course.companion.during - x.mean())
     middle = float(np.nanmedian(apart)) if np.isfinite(apart).any() else 0.0
     if abs(middle) <= usual:

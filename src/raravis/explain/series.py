@@ -34,6 +34,7 @@ from raravis.windows import Event, FloatArray, IntArray, Recording
 MOST_POINTS = 20_000
 LONGEST_ROWS = 20_000  # shown of one event
 LEAST_AROUND = 60  # rows shown before and after an event
+LATE = 16  # rows that an alarm may come after what raised it: models look at windows of rows
 HISTORY = 10_000  # rows before an event that it is compared with
 MOST_LINES = 4  # channels shown of one event
 SMALLEST_SHARE = 0.05  # of the score, below which a channel is not shown
@@ -118,7 +119,8 @@ class Explainer:
             reasons.append(shares_said(profiles[place], self.channels, telling))
         chart = None
         if series is not None:
-            reasons += self._doings(series[: stop - begin], first - begin, telling)
+            onset = max(begin, first - (min(LATE, self.layer.model.context) if self.layer else 0))
+            reasons += self._doings(series[: stop - begin], onset - begin, telling)
             if series.labels is not None:
                 reasons.append(labels_said(series.labels[first - begin : stop - begin]))
             shown = self.rows[recording][from_:to]

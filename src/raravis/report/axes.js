@@ -35,7 +35,7 @@ function scoreScale({ low, high, level }) {
 // About `count` times of day from low to high, at whole steps of a clock.
 function clockTicks(low, high, count) {
   const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200,
-    ...[1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * 86400)];
+    ...[1, 2, 7, 14, 28, 56, 91, 182, 364].map((days) => days * 86400)];
   const rough = (high - low) / Math.max(1, count);
   const step = steps.find((s) => s >= rough) || Math.ceil(rough / 31449600) * 31449600;
   const found = [];

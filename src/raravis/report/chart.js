@@ -63,7 +63,8 @@ class Chart {
 
   drawPanel(context, line, top, tall, small) {
     const { left, width } = this.plot;
-    const head = small ? 2 : 17, bottom = top + tall - (small ? 2 : 5);
+    const last = line.level !== undefined;
+    const head = small ? (last ? 2 : 15) : 17, bottom = top + tall - (small ? 2 : 5);
     const { low, high } = rangeOf(line);
     const y = (v) => bottom - ((v - low) / (high - low)) * (bottom - top - head);
     this.drawSpans(context, top + head - 1, bottom + 1);
@@ -75,18 +76,19 @@ class Chart {
       context.fillStyle = colour("--usual");
       context.fillRect(left, y(line.high), width, Math.max(1, y(line.low) - y(line.high)));
     }
-    if (line.level !== undefined) this.drawLevel(context, y(line.level));
+    if (last) this.drawLevel(context, y(line.level));
     this.drawLine(context, line, y);
     context.restore();
-    if (small) return;
-    this.drawScale(context, low, high, y);
+    if (small && last) return;
+    if (!small) this.drawScale(context, low, high, y);
     context.textAlign = "left";
     context.textBaseline = "top";
     context.fillStyle = colour("--ink");
-    const name = shortened(context, line.name, width * 0.7);
+    const name = shortened(context, line.name, width * (small ? 1 : 0.7));
     context.fillText(name, left + 2, top + 2);
+    if (small) return;
     context.fillStyle = colour("--muted");
-    const beside = line.share !== null ? `${percent(line.share)} of the score` : line.level !== undefined ? "dashed: alarm level" : "";
+    const beside = line.share !== null ? `${percent(line.share)} of the score` : last ? "dashed: alarm level" : "";
     context.fillText(beside, left + context.measureText(name).width + 12, top + 2);
   }
 

@@ -17,10 +17,9 @@ const events = (() => {
 
   function head(event, recording) {
     const time = timeAt(recording, event.start_s), clocked = time !== null;
-    const into = `${elapsed(event.start_s)} into the recording`;
     const daily = event.rows && (event.original.end_s - event.original.start_s) / 86400 >= 60; // a row a day: no time of day
     const when = clocked ? (daily && time % 86400e3 === 0 ? [dateOf(time), ""] : [clockOf(time), dateOf(time)])
-      : event.rows ? [`row ${event.rows[0].toLocaleString("en")}`, into] : [elapsed(event.start_s), "into the recording"];
+      : event.rows ? [`row ${event.rows[0].toLocaleString("en")}`, `at ${elapsed(event.start_s)}`] : [elapsed(event.start_s), "into the recording"];
     return element("header", {},
       element("span", { class: "rank", title: "rank" }, String(event.rank)),
       element("div", { class: "title" },
