@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
@@ -16,7 +17,7 @@ from raravis import metrics
 from raravis.cli import app
 from raravis.cli.comparing import parse_split
 from raravis.comparison import figures, words
-from raravis.comparison.contest import Contest, Difference, compare
+from raravis.comparison.contest import Contest, Difference, Line, compare
 from raravis.comparison.measures import NAMES, measure, reaches_target
 from raravis.comparison.noise import block_interval, t_interval
 from raravis.comparison.page import page
@@ -503,6 +504,27 @@ def test_the_conclusions_name_the_best_and_the_target(compared):
     assert "above the majority rate of 0.619" in said
 
 
+def told(name: str, *balanced: float) -> Line:
+    """A line of which only the balanced accuracy of each seed matters."""
+    found = [{"balanced_accuracy": b, "accuracy_test": 0.9, "majority": 0.7} for b in balanced]
+    return Line(name, [], found)
+
+
+def test_a_target_reached_by_the_mean_alone_is_not_sure(compared):
+    lines = [told("a", 0.9, 0.91), told("b", 0.75, 0.95), told("c", 0.7, 0.71), told("d", 0.85)]
+    comparison = dataclasses.replace(compared, lines=lines, differences=[])
+    headings, table = words.tables(comparison)["How well each finds what is labelled"]
+    assert headings[-1] == "target"
+    assert [row[-1] for row in table] == ["reached", "unsure", "no", "reached"]
+    said = words.conclusions(comparison)[0]
+    assert "is reached by a and d, and on average but not for sure by b." in said
+
+
+def test_a_level_of_nothing_leaves_scores_finite_and_alarms_alike():
+    trial = Trial("mine", 0, np.array([0.0, 0.5, np.nan]), np.array([False, True, False]), 0.0)
+    np.testing.assert_array_equal(trial.relative > 1, trial.alarms)
+
+
 def test_wide_tables_are_cut_for_narrow_terminals(compared):
     parts = list(words.narrow_tables(compared, most=5))
     whole = words.tables(compared)
@@ -596,6 +618,15 @@ def test_compare_writes_a_page_and_prints_what_it_found(csv, tmp_path):
     told = json.loads(done.stdout)
     assert {row["model"] for row in told["models"]} >= {"pca", "dense-ae", "random", "majority"}
     assert told["rows"] == {"train": 300, "validation": 90, "test": 210}
+
+
+def test_compare_needs_no_labels(tmp_path):
+    frame = pd.DataFrame(rows().values, columns=list(CHANNELS))
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    done = ask(tmp_path / "plain.csv", "--models", "pca,knn", "--seeds", 1, "--out", tmp_path / "o")
+    assert done.exit_code == 0, done.output
+    assert "Nothing is labelled" in done.stdout and "balanced" not in done.stdout
+    assert "How far they agree" in (tmp_path / "o" / "comparison.html").read_text()
 
 
 def test_compare_refuses_before_it_reads_anything(tmp_path):

@@ -123,7 +123,7 @@ def scores(comparison: Comparison) -> str:
                 axes.axvspan(first, stop, color=SHADE, linewidth=0)
             for border in np.flatnonzero(np.diff(recording)) + 1:
                 axes.axvline(border, color="#ebe7de", linewidth=0.6)
-            said = line.kept.scores[test] / line.kept.level
+            said = line.kept.relative[test]
             rows, highest = _highest(said)
             axes.plot(rows, np.minimum(highest, 5), color=colour, linewidth=0.7)
             axes.axhline(1, color="#232b27", linewidth=0.7, linestyle="--")

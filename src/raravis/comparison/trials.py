@@ -22,6 +22,7 @@ from raravis.series.rows import Scaling, filled
 from raravis.thresholds import Threshold
 from raravis.windows import BoolArray, FloatArray
 
+SMALLEST = 1e-12  # a level that counts as more than 0
 DENSER = 1.2  # epochs looked at lie so much further from the first than those before
 
 
@@ -80,6 +81,11 @@ class Trial:
     curve: Curve = field(default_factory=Curve)
     learned: list[State] = field(default_factory=list)
 
+    @property
+    def relative(self) -> FloatArray:
+        """Scores (N,) in units of the level: a row alarms above 1."""
+        return self.scores / max(self.level, SMALLEST)
+
 
 def together(trials: Sequence[Trial]) -> Trial:
     """The trials of models that were each taught one recording, as one: scores count in units of
@@ -89,7 +95,7 @@ def together(trials: Sequence[Trial]) -> Trial:
     return Trial(
         name=trials[0].name,
         seed=trials[0].seed,
-        scores=np.concatenate([trial.scores / trial.level for trial in trials]),
+        scores=np.concatenate([trial.relative for trial in trials]),
         alarms=np.concatenate([trial.alarms for trial in trials]),
         level=1.0,
         loss={
