@@ -54,3 +54,39 @@ def test_what_learned_in_closed_form_cannot_be_drawn(tmp_path):
 
     with pytest.raises(ParameterError, match="knn learned in closed form: there is no network"):
         _draw({"knn": Part([])}, tmp_path / "x.svg", None)
+
+
+@pytest.fixture
+def plant(tmp_path):
+    """An hour of rows a minute apart, one missing; ten are labelled; beside them a broken file."""
+    rows = [
+        f"2026-05-04 00:{m:02d}:00,{m},{m % 7},{int(30 <= m < 40)}" for m in range(60) if m != 9
+    ]
+    (tmp_path / "plant.csv").write_text("\n".join(["time,level,flow,anomaly", *rows]))
+    (tmp_path / "broken.csv").write_bytes(b"\x00\x01")
+    return tmp_path
+
+
+def test_inspect_tells_of_channels_gaps_and_labels_of_series(plant):
+    found = json.loads(ask("inspect", plant, "--json"))
+    assert (found["rows"], found["channels"], found["gaps"]) == (59, 2, 1)
+    assert (found["labelled_rows"], found["labelled_stretches"]) == (10, 1)
+    assert found["longest_gaps"][0]["at"] == "2026-05-04T00:08:00+00:00"
+    assert [c["name"] for c in found["statistics"]] == ["level", "flow"]
+    assert "broken.csv" in found["skipped"][0]["path"]
+    said = ask("inspect", plant / "plant.csv")
+    assert "level" in said and "flow" in said
+
+
+def test_inspect_takes_settings_of_the_source(plant):
+    found = json.loads(ask("inspect", plant / "plant.csv", "--channels", "flow", "--json"))
+    assert [c["name"] for c in found["statistics"]] == ["flow"]
+
+
+@pytest.mark.slow
+def test_inspect_writes_a_page_and_a_picture(plant, chorus, tmp_path):
+    for name, data in (("series", plant / "plant.csv"), ("sound", chorus[0])):
+        page, picture = tmp_path / f"{name}.html", tmp_path / f"{name}.png"
+        assert f"{name}.html" in ask("inspect", data, "--out", page, "--plot", picture)
+        assert "data:image/png" in page.read_text()
+        assert picture.read_bytes()[:4] == b"\x89PNG"

@@ -18,38 +18,43 @@ if TYPE_CHECKING:
     from raravis.description import Part, Row
 
 
+@with_settings
 def inspect(
     paths: Paths,
-    plot: Annotated[Path | None, typer.Option(help="Write a picture (PNG or SVG) here.")] = None,
-    timezone: Annotated[str, typer.Option(help="Zone of the times in file names.")] = "UTC",
+    out: Annotated[Path | None, typer.Option(help="Write one page of HTML here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a picture over time here (PNG or SVG).")
+    ] = None,
     as_json: Json = False,
+    config: Table | None = None,
 ) -> None:
-    """What is in these recordings: counts, rates, times, gaps, levels.
+    """What is in these recordings: counts, times, gaps; levels of sound; channels of series.
 
-    Example: raravis inspect recordings/ --plot levels.png
+    Example: raravis inspect recordings/ --out page.html, or raravis inspect plant.csv --labels bad
     """
     from raravis import inspection
-    from raravis.sources.audio import AudioSource
+    from raravis.detector import Detector
 
     with console.showing_progress() as progress:
-        source = AudioSource(list(paths), timezone=timezone)
-        found = inspection.levels(source, progress)
-    overview = inspection.overview(source)
-    if plot is not None:
-        inspection.plot(source, found, plot)
+        source = Detector.for_recordings(paths, config or {}).open(paths)
+        view = inspection.look(source, progress)
+        if out is not None:
+            title = ", ".join(path.resolve().name for path in paths)
+            write_atomically(out, inspection.page(view, title))
+        if plot is not None:
+            write_atomically(plot, inspection.picture(view, plot.suffix))
+    overview = view.overview()
     if as_json:
-        levels = {name: vars(level) for name, level in found.items()}
-        console.print_json({**overview, "levels": levels})
+        console.print_json({**overview, **view.details()})
         return
-    overview.pop("skipped")
-    console.print_table(["what", "value"], [[k, str(v)] for k, v in overview.items()])
-    quietest = sorted(found.items(), key=lambda item: item[1].mean_db)
-    ends = dict((*quietest[:3], *quietest[-3:]))
-    rows = [[name, level.mean_db, level.peak_db, level.clipped] for name, level in ends.items()]
-    title = "Levels of the quietest and the loudest, dB below full scale"
-    console.print_table(["recording", "mean_db", "peak_db", "clipped"], rows, title)
-    for gap in inspection.gaps(source.recordings)[:5]:
-        console.out.print(f"gap of {gap.gap} between {gap.after} and {gap.before}")
+    said = [[k, str(v)] for k, v in overview.items() if k not in ("skipped", "remarks")]
+    console.print_table(["what", "value"], said)
+    title, columns, rows = view.table()
+    console.print_table(columns, rows, title)
+    for remark in overview.get("remarks", []):
+        console.tell(remark)
+    if out is not None:
+        console.out.print(f"page: {out}", soft_wrap=True)
     console.list_skipped(source.skipped)
 
 

@@ -1,4 +1,4 @@
-"""What is in a collection, by hand."""
+"""What is in a collection of sound, by hand."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from raravis.inspection import gaps, level_of, levels, overview, plot
+from raravis.errors import ParameterError
+from raravis.inspection import listen_to, page, picture
+from raravis.inspection.sound import gaps, level_of, overview
 from raravis.sources.audio import AudioSource
 from raravis.windows import Recording
 
@@ -48,7 +50,7 @@ def test_the_overview_counts_rates_times_and_gaps(source):
 
 
 def test_levels_are_measured_for_each_recording(source):
-    found = levels(source)
+    found = listen_to(source).levels
     assert found["x_20260501_040000.wav"].mean_db == pytest.approx(-9.03, abs=0.1)
     assert found["x_20260501_050000.wav"].mean_db == -200
 
@@ -63,7 +65,41 @@ def test_recordings_that_touch_leave_no_gap():
     ]
 
 
+def test_the_mean_spectrum_peaks_at_the_tone_with_its_power(source):
+    view = listen_to(source)
+    tone = view.spectra[list(view.levels).index("x_20260501_040000.wav")]
+    assert view.hz[tone.argmax()] == pytest.approx(440, abs=5)
+    power = (10 ** (tone / 10)).sum() * view.hz[1]  # density over frequency
+    assert 10 * np.log10(power) == pytest.approx(-9.03, abs=0.1)
+
+
+def test_pieces_know_when_they_were(source):
+    pieces = listen_to(source).pieces
+    assert [p.at.isoformat() for p in pieces] == [
+        "2026-05-01T04:00:00+00:00",
+        "2026-05-01T05:00:00+00:00",
+    ]
+
+
+def test_a_recording_that_breaks_is_listed(source, tmp_path):
+    (tmp_path / "x_20260501_050000.wav").write_bytes(b"gone")
+    view = listen_to(source)
+    assert list(view.levels) == ["x_20260501_040000.wav"]
+    assert any("x_20260501_050000" in skipped.path for skipped in source.skipped)
+
+
 @pytest.mark.slow
-def test_the_picture_is_written(source, tmp_path):
-    plot(source, levels(source), tmp_path / "levels.png")
-    assert (tmp_path / "levels.png").read_bytes()[:4] == b"\x89PNG"
+def test_the_page_holds_its_images_and_what_was_skipped(source):
+    html = page(listen_to(source), "chorus")
+    assert html.count("data:image/png;base64,") == 3
+    assert "Over the day" in html and "notes.wav" in html
+    assert "http" not in html
+
+
+@pytest.mark.slow
+def test_the_picture_is_written_as_asked(source):
+    view = listen_to(source)
+    assert picture(view, ".png")[:4] == b"\x89PNG"
+    assert b"<svg" in picture(view, ".SVG")
+    with pytest.raises(ParameterError, match=r"written as \.png or \.svg, got 'xyz'"):
+        picture(view, ".xyz")
