@@ -160,6 +160,15 @@ def test_columns_of_text_and_of_row_numbers_are_left_out_and_told(table):
     ]
 
 
+def test_a_first_column_that_rises_like_a_clock_is_the_time_and_told(table):
+    rows = "".join(f"{10 * i},{i % 7}\n" for i in range(60))
+    sheet = opened(table, "minute,a\n" + rows)
+    assert sheet.channels == ("a",)
+    assert sheet.series.time_s[:3].tolist() == [0, 10, 20]
+    assert sheet.remarks == ["'minute' rises by the same step throughout, and is taken as time"]
+    assert opened(table, "minute,a\n" + rows[:200]).channels == ("minute", "a")  # too short to say
+
+
 def test_true_and_false_are_one_and_zero(table):
     sheet = opened(table, "a,b\nTrue,1\nFalse,2\n")
     np.testing.assert_array_equal(sheet.series.values, [[1, 1], [0, 2]])

@@ -21,10 +21,11 @@ from raravis.series.tables import numbers
 from raravis.windows import BoolArray, FloatArray, IntArray
 
 _TIME_NAMES = re.compile(
-    r"(timestamps?|date[ _]?times?|date|time|ts|epoch|zeit(punkt|stempel)?|datum)"
+    r"(timestamps?|date[ _]?times?|date|time|ts|epoch|elapsed|seconds?|zeit(punkt|stempel)?|datum)"
     r"([ _]?(utc|local|stamp|s|sec|seconds|ms|us|ns))?(\s*[\[(].*)?",
     re.IGNORECASE,
 )
+RULER = 50  # equal steps, after which a column is no measurement
 _LABEL_NAMES = re.compile(
     r"(is[ _]?)?(labels?|anomal(y|ies|ous)|outliers?|attack|normal/attack|ground[ _]?truth|"
     r"change[ _]?points?)",
@@ -93,7 +94,7 @@ def find_roles(frame: pd.DataFrame, reading: Reading, path: str, remarks: list[s
     """What the columns of a table are, by their names and what they hold."""
     names = [str(name) for name in frame.columns]
     labels = _label_columns(names, reading, remarks)
-    time, clock = _find_time(frame.drop(columns=list(labels)), reading, path)
+    time, clock = _find_time(frame.drop(columns=list(labels)), reading, path, remarks)
     channels = _channels(frame.drop(columns=[*labels, *time]), remarks)
     if not channels:
         raise RecordingError(path, f"has no column of numbers: it has {listed(names) or 'none'}")
@@ -162,10 +163,10 @@ def _label_columns(names: list[str], reading: Reading, remarks: list[str]) -> tu
 
 
 def _find_time(
-    frame: pd.DataFrame, reading: Reading, path: str
+    frame: pd.DataFrame, reading: Reading, path: str, remarks: list[str]
 ) -> tuple[tuple[str, ...], Clock | None]:
-    """The column of times and its clock: the one named, one called so, or the first that reads
-    as times."""
+    """The column of times and its clock: the one named, one called so, the first that reads as
+    times, or a first column of numbers that rises like a clock."""
     names = [str(name) for name in frame.columns]
     if not len(frame):
         return (), None
@@ -183,7 +184,19 @@ def _find_time(
     for name in names:
         if not pd.api.types.is_numeric_dtype(frame[name]) and _reads_as_time(frame[name]):
             return (name,), find_clock(frame[name], reading.zone, path)
+    first = numbers(frame[names[0]])[0]
+    if len(names) > 1 and _is_ruler(first) and not _counts_rows(names[0], first):
+        remarks.append(f"{names[0]!r} rises by the same step throughout, and is taken as time")
+        return (names[0],), find_clock(frame[names[0]], reading.zone, path)
     return (), None
+
+
+def _is_ruler(values: FloatArray) -> bool:
+    """Whether a column rises by one step that is always the same, long enough to mean it."""
+    steps = np.diff(values)
+    return len(steps) >= RULER and bool(
+        steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-6, atol=0)
+    )
 
 
 def _reads_as_time(column: pd.Series) -> bool:
