@@ -184,8 +184,8 @@ def _find_time(
     for name in names:
         if not pd.api.types.is_numeric_dtype(frame[name]) and _reads_as_time(frame[name]):
             return (name,), find_clock(frame[name], reading.zone, path)
-    first = numbers(frame[names[0]])[0]
-    if len(names) > 1 and _is_ruler(first) and not _counts_rows(names[0], first):
+    first = numbers(frame[names[0]])[0] if len(names) > 1 else np.empty(0)
+    if _is_ruler(first) and not _counts_rows(names[0], first):
         remarks.append(f"{names[0]!r} rises by the same step throughout, and is taken as time")
         return (names[0],), find_clock(frame[names[0]], reading.zone, path)
     return (), None
