@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from raravis.comparison.contest import Comparison, Line
 from raravis.comparison.measures import NAMES, TARGET
@@ -35,6 +36,7 @@ COLOURS = (
     "#5fa8c4", "#a03560",
 )  # fmt: skip
 SHADE = "#f3d9cf"  # of labelled rows
+HIGHEST = 5.0  # levels; scores are cut there
 POINTS = 1500  # across a picture
 
 
@@ -81,7 +83,8 @@ def learning(comparison: Comparison) -> str | None:
             row[0].set_ylabel(kind)
         for axes in grid[-1]:
             axes.set_xlabel("epochs")
-        grid[0, -1].legend(loc="upper right")
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside right upper")
         return _svg(figure)
 
 
@@ -125,9 +128,9 @@ def scores(comparison: Comparison) -> str:
                 axes.axvline(border, color="#ebe7de", linewidth=0.6)
             said = line.kept.relative[test]
             rows, highest = _highest(said)
-            axes.plot(rows, np.minimum(highest, 5), color=colour, linewidth=0.7)
+            axes.plot(rows, np.minimum(highest, HIGHEST), color=colour, linewidth=0.7)
             axes.axhline(1, color="#232b27", linewidth=0.7, linestyle="--")
-            axes.set_ylim(0, 5)
+            axes.set_ylim(0, min(max(1.5, 1.1 * float(highest.max())), HIGHEST))
             axes.set_title(line.name, loc="left", pad=2)
         panels[-1].set_xlim(0, len(test))
         panels[-1].set_xlabel("rows of the test part")

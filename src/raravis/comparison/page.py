@@ -33,8 +33,8 @@ def page(comparison: Comparison) -> str:
         *_tables(comparison),
         _noise(comparison),
         _picture("While they learned", "Networks only, first seed. Loss: mean squared residual of "
-                 "ordinary rows, in deviations. Accuracy of train and validation counts labelled "
-                 "rows too, though nothing was learned from them.", figures.learning(comparison)),
+                 "ordinary rows, in squared deviations. Accuracy, where labels allow it, counts "
+                 "all rows, also those that nobody learned from.", figures.learning(comparison)),
         _matrices(comparison),
         _picture("At every level", "Test part, the seed with the least loss on validation.",
                  figures.curves(comparison)),
@@ -70,16 +70,17 @@ def _facts(comparison: Comparison) -> Iterable[tuple[str, str]]:
 
 
 def _tables(comparison: Comparison) -> list[str]:
+    finding, parts = words.TABLES
     hints = {
-        0: "Test part: mean over seeds ± half of the 95 % interval. The level of alarms was set on "
+        finding: "Test part: mean over seeds ± half of the 95 % interval. The level of alarms was set on "
         "ordinary rows of validation alone. Target: balanced accuracy of .80 or more and accuracy "
         "above the majority rate.",
-        1: "Losses are mean squared residuals of ordinary rows in squared deviations; of models "
+        parts: "Losses are mean squared residuals of ordinary rows in squared deviations; of models "
         "that rebuild nothing (default, pca, mahalanobis, knn) mean squared scores in their own "
         "unit, so only their parts can be compared.",
     }
     sections = []
-    for at, (title, (headings, rows)) in enumerate(words.tables(comparison).items()):
+    for title, (headings, rows) in words.tables(comparison).items():
         names = [next((n for n in NAMES if NAMES[n] == head), "") for head in headings]
         best = [_best(comparison, name) for name in names]
         body = []
@@ -87,7 +88,7 @@ def _tables(comparison: Comparison) -> list[str]:
             marks = ["best" if line in winners else "" for winners in best]
             marks[-1] = "reached" if cells[-1] == "reached" else marks[-1]
             body.append(_row(cells, marks, _kind(comparison, line)))
-        sections.append(_section(title, hints[at], _table(headings, body)))
+        sections.append(_section(title, hints[title], _table(headings, body)))
     return sections
 
 
