@@ -210,6 +210,7 @@ def test_of_many_channels_those_with_most_values_are_drawn():
     shown = look_at(held(values)).shown
     assert len(shown) == MOST_CHANNELS and 30 in shown and 0 not in shown
     assert shown == sorted(shown)
+    assert shown[:-1] == list(range(1, MOST_CHANNELS))  # of those that are alike, the first
 
 
 def test_the_strongest_pairs_come_first_whatever_their_sign():

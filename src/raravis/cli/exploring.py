@@ -130,7 +130,8 @@ def _print_rows(name: str, rows: list[Row]) -> None:
     title = f"{name}: {learned:,} numbers learned, {bytes_ / 1e6:.3g} MB"
     if not any(r.inputs for r in rows):
         table = [[r.name, _sides(r.outputs), f"{r.parameters:,}"] for r in rows]
-        console.print_table(["array", "shape", "numbers"], table, title)
+        console.out.print(title, style="italic", highlight=False)
+        console.print_table(["array", "shape", "numbers"], table)
         return
     columns = ["layer", "kind", "in", "out", "parameters", "multiply-adds"]
     table = [

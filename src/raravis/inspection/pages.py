@@ -217,12 +217,9 @@ def _series_sections(view: SeriesView) -> Iterable[Section]:
     band = " The band is the range of values around each point." if binned else ""
     red = " Shaded: labelled stretches." if view.known.rows else ""
     yield Section("Over time", f"{band}{red}{some}".strip(), series_figures.over_time(view))
-    every = f" From every {view.sample.step} rows one." if view.sample.step > 1 else ""
-    yield Section(
-        "Channels",
-        f"Quantiles and different values:{every}" if every else "",
-        table=_channels(view),
-    )
+    step = view.sample.step
+    every = f"Quantiles and different values of one row in {step}." if step > 1 else ""
+    yield Section("Channels", every, table=_channels(view))
     if any(channel.missing for channel in view.channels):
         yield Section("Missing values", "", series_figures.missing(view))
     yield from _steps(view)
@@ -254,7 +251,7 @@ def _steps(view: SeriesView) -> Iterable[Section]:
     words = (
         f"Rows usually come every {duration(view.source.interval_s)} (dashed line), between "
         f"{duration(watched.shortest_s)} and {duration(watched.longest_s)} after each other. "
-        f"{watched.gap_count:,} intervals are gaps: longer than one and a half usual ones."
+        f"Gaps, longer than one and a half usual intervals: {watched.gap_count:,}."
     )
     table: list[list[Any]] = []
     if watched.gaps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,10 +153,12 @@ class SeriesView:
 
     @property
     def shown(self) -> list[int]:
-        """Channels that are drawn: all, or those with most different values, in their order."""
+        """Channels that are drawn: all, or those with most different values, in their order; of
+        those with about as many, the first."""
         if len(self.channels) <= MOST_CHANNELS:
             return list(range(len(self.channels)))
-        order = np.argsort([-c.distinct for c in self.channels], kind="stable")
+        about = [-round(math.log2(max(1, c.distinct))) for c in self.channels]
+        order = np.argsort(about, kind="stable")
         return sorted(order[:MOST_CHANNELS].tolist())
 
     def correlation(self) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -42,6 +43,8 @@ def over_time(view: SeriesView) -> Figure:
         if len(view.source.recordings) > 1:
             for start in view.starts[1:-1]:
                 axis.axvline(start, color=MUTED, linewidth=0.5, alpha=0.5, linestyle=":")
+        if label.startswith("row"):
+            axis.xaxis.set_major_formatter("{x:,.0f}")
     axes[-1].set_xlabel(label)
     return figure
 
@@ -71,12 +74,14 @@ def missing(view: SeriesView) -> Figure:
     axis = figure.subplots()
     share = _at_most(view.envelope.missing, 400).T
     image = axis.imshow(
-        share, aspect="auto", cmap="YlOrBr", vmin=0, vmax=1, interpolation="nearest",
+        share, aspect="auto", cmap="YlOrBr", interpolation="nearest",
+        norm=PowerNorm(0.4, 0, 1),  # a few missing rows are to be seen as well
         extent=(0, view.moments.rows, count - 0.5, -0.5),
     )  # fmt: skip
     _name_rows(axis, view)
     axis.grid(False)
     axis.set_xlabel("row")
+    axis.xaxis.set_major_formatter("{x:,.0f}")
     figure.colorbar(image, label="share missing", pad=0.01)
     return figure
 
