@@ -20,14 +20,15 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for: data folder, settings of the detector, parts, number of seeds, and the
-    folder for results row by row."""
+    """What was asked for: data folder, settings of the detector, parts, number of seeds, the folder
+    for results row by row, and one of results that are to be scored."""
 
     data: Path | None
     config: Table
     parts: list[str]
     seeds: int
     out: Path | None = None
+    score: Path | None = None
 
 
 def _soundscapes(order: Order) -> Rows:
@@ -79,6 +80,17 @@ def _store(order: Order) -> Rows:
     return store.run()
 
 
+def _nab(order: Order) -> Rows:
+    from raravis.benchmarks import nab
+
+    if order.score is not None:
+        return nab.score(order.score, order.data)
+    if order.data is None:
+        raise DataError("give the folder that holds nab/ by --data, or results to score by --score")
+    with console.showing_progress() as progress:
+        return nab.run(order.data, order.out, order.parts, progress)
+
+
 def _bank(order: Order) -> Rows:
     from raravis.benchmarks import soundscapes
 
@@ -117,6 +129,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "memory": ("resident memory of detect on one and six hours", _memory),
     "training": ("the training loop and inference, beside bare float32 loops", _training),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
+    "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
     "series": ("one default for 75 series, beside PyOD, PCA and networks", _series),
     "skab": ("a pump with faults, beside the published leaderboard", _skab),
@@ -131,6 +144,7 @@ def bench(
     part: Annotated[list[str] | None, typer.Option(help="Only this part; repeatable.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds to average over.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder for results row by row.")] = None,
+    score: Annotated[Path | None, typer.Option(help="nab: score these results instead.")] = None,
     as_json: Json = False,
     config: Table | None = None,
 ) -> None:
@@ -141,7 +155,7 @@ def bench(
     if name not in BENCHMARKS:
         known = "; ".join(f"{known} ({what})" for known, (what, _) in BENCHMARKS.items())
         raise ParameterError(f"unknown benchmark {name!r}: choose one of {known}")
-    rows = BENCHMARKS[name][1](Order(data, config or {}, part or [], seeds, out))
+    rows = BENCHMARKS[name][1](Order(data, config or {}, part or [], seeds, out, score))
     if as_json:
         console.print_json(rows)
         return
