@@ -88,6 +88,27 @@ def test_layers_that_attention_asks_are_marked(fused):
     assert ("Q · Kᵀ" in roles) != fused
 
 
+def test_cross_attention_asks_what_a_learned_query_finds():
+    class Asking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.query = nn.Parameter(torch.zeros(1, 1, 32))
+            self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+
+        def forward(self, batch: Tensor) -> Tensor:
+            asked = self.query.expand(len(batch), -1, -1)
+            return self.attention(asked, batch, batch, need_weights=False)[0]
+
+    graph = trace(Asking(), (16, 32))
+    roles = {box.title: box.role for box in graph.boxes.values()}
+    assert [roles[name] for name in ("queries", "keys", "values")] == ["Q", "K", "V"]
+    assert "part" not in roles and "in_proj" in roles
+    (queries,) = [box for box in graph.boxes.values() if box.role == "Q"]
+    assert set(queries.weights) == {
+        "query", "attention.in_proj_weight", "attention.in_proj_bias"
+    }  # fmt: skip
+
+
 def test_a_layer_passed_twice_has_two_boxes_and_counts_once():
     svg = graph_svg(Twice(), (6,))
     assert svg.count(">layer</tspan>") == 2

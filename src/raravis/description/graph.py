@@ -21,7 +21,6 @@ from raravis.description.layers import Shape, passing
 from raravis.description.nodes import (
     ATTENTION,
     MAKES,
-    TAKES_PART,
     alive,
     attention,
     calls_around,
@@ -222,8 +221,9 @@ class _Traced:
             return {"Q": "queries", "K": "keys", "V": "values"}[self.roles[node]], ""
         around = self.calls[node][-1][1] if self.calls[node] else ""
         weights = [within(self.weights[w.name], around) for w in self._weights_of(node)]
-        if weights and name in ("linear", "addmm", "matmul"):
-            return weights[0].removesuffix("weight").strip("._") or weights[0], plain
+        weight = next((name for name in weights if name.endswith("weight")), None)
+        if weight is not None and name in ("linear", "addmm", "matmul"):
+            return weight.removesuffix("weight").strip("._") or weight, plain
         if takes_part(node):
             return "part", ""
         return plain, ""
@@ -241,7 +241,7 @@ class _Traced:
             return node is not self.input
         if node.op != "call_function":
             return node.op == "get_attr"
-        simple = operation(node) in MAKES or only_reorders(node) or operation(node) in TAKES_PART
+        simple = operation(node) in MAKES or only_reorders(node) or takes_part(node)
         return simple and all(self._is_constant(given) for given in node.all_input_nodes)
 
     def _arrows(self, place_of: dict[Node, Place]) -> list[Arrow]:
