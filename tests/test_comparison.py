@@ -137,10 +137,18 @@ def test_each_recording_may_have_models_of_its_own(tmp_path):
 
 
 def test_a_window_is_given_to_those_that_have_one():
-    contest = quick(models=("pca", "dense-ae", "knn"), window=6, options={"knn": {"k": 2}})
+    contest = quick(
+        models=("pca", "dense-ae", "knn", "default"), window=6, options={"knn": {"k": 2}}
+    )
     assert contest.lesson("pca", 3).members == [{"name": "pca"}]
     assert contest.lesson("dense-ae", 3).members == [{"window": 6, "name": "dense-ae"}]
     assert contest.lesson("knn", 3).members == [{"window": 6, "k": 2, "name": "knn"}]
+    assert [table.get("window") for table in contest.lesson("default", 3).members] == [
+        16,
+        16,
+        32,
+        1,
+    ]
     own = quick(options={"dense-ae": {"window": 9}}, window=6)
     assert own.lesson("dense-ae", 3).members == [{"window": 9, "name": "dense-ae"}]
 
@@ -150,8 +158,10 @@ def test_the_contest_refuses_and_says_why():
         ParameterError, match=r"unknown model 'lstm': choose among .*lstm-ae.*default"
     ):
         Contest(["pca", "lstm"])
-    with pytest.raises(ParameterError, match="unknown model 'conv-ae-of-sound'"):
-        Contest(options={"conv-ae-of-sound": {}})
+    with pytest.raises(ParameterError, match=r"settings for 'vae', which is neither .*: pca, knn"):
+        Contest(["pca", "knn"], options={"vae": {"latent": 3}})
+    with pytest.raises(ParameterError, match="settings for 'default', which is neither threshold"):
+        Contest(["default"], options={"default": {"window": 3}})
     with pytest.raises(ParameterError, match="each once, got pca, pca"):
         Contest(["pca", "pca"])
     with pytest.raises(ParameterError, match="each once, got none"):
@@ -163,7 +173,11 @@ def test_the_contest_refuses_and_says_why():
     with pytest.raises(ParameterError, match="threshold 'margin' has no setting 'p'"):
         Contest(threshold={"name": "margin", "p": 0.1})
     with pytest.raises(ParameterError, match="training has no setting 'epoch'"):
-        Contest(training={"epoch": 3})
+        compare(Held(rows()), quick(training={"epoch": 3}))
+    with pytest.raises(ParameterError, match="latent must be >= 1, got 0"):
+        compare(Held(rows()), quick(options={"dense-ae": {"latent": 0}}))
+    with pytest.raises(ParameterError, match="q must be positive, got -1"):
+        Contest(threshold={"name": "margin", "q": -1})
     with pytest.raises(DataError, match="needs stretches of at least"):
         compare(Held(rows()), quick(models=("window-pca",), window=400))
 

@@ -18,9 +18,8 @@ from raravis.comparison.trials import Lesson, Trial, teach, together
 from raravis.configuration import Table
 from raravis.errors import ParameterError
 from raravis.progress import Progress, silent
-from raravis.registry import check_options
 from raravis.row_ensemble import default_members
-from raravis.row_networks import complete_member, complete_training, row_models
+from raravis.row_networks import complete_member, make_member, row_models
 from raravis.senses import named, options_of
 from raravis.sources import RowSource
 from raravis.windows import BoolArray
@@ -38,8 +37,8 @@ class Contest:
     models     names of registered models of rows or networks; "default" is the usual ensemble.
     seeds      how many seeds each is taught with, >= 1.
     split      shares of train, validation and test, by time.
-    window     rows that are looked at together, in all models that have such a setting; None leaves
-               each its own.
+    window     rows that are looked at together, in all single models that have such a setting; None
+               leaves each its own.
     threshold  a name, or a table with options.
     training   options of `Training` for networks, such as {"epochs": 20}.
     options    options of single models: {"lstm-ae": {"window": 32}}.
@@ -59,31 +58,32 @@ class Contest:
 
     def __post_init__(self) -> None:
         known = [*row_models(), DEFAULT]
-        for name in (*self.models, *self.options):
+        for name in self.models:
             if name not in known:
                 raise ParameterError(f"unknown model {name!r}: choose among {', '.join(known)}")
         if not self.models or len(set(self.models)) < len(self.models):
             raise ParameterError(
                 f"expected models to compare, each once, got {', '.join(self.models) or 'none'}"
             )
+        for name in self.options:
+            if name not in self.models or name == DEFAULT:
+                raise ParameterError(
+                    f"there are settings for {name!r}, which is neither threshold nor training nor "
+                    f"a single model among those compared: {', '.join(self.models)}"
+                )
         if self.seeds < 1:
             raise ParameterError(f"seeds must be >= 1, got {self.seeds}")
-        complete_training(self.training, 0)
         threshold = named(self.threshold)
-        made = thresholds.get(threshold["name"])
-        check_options(made, options_of(threshold), f"threshold {threshold['name']!r}")
+        thresholds.create(threshold["name"], **options_of(threshold))  # refuses what it cannot be
 
     def lesson(self, name: str, channels: int) -> Lesson:
         """How one of the models is made for rows of so many channels."""
-        tables = default_members(channels) if name == DEFAULT else [{"name": name}]
-        given = dict(self.options.get(name, {}))
-        members = []
-        for table in tables:
-            whole = {**table, **given}
-            if self.window is not None and "window" in complete_member(table, 0):
-                whole = {"window": self.window, **given, "name": table["name"]}
-            members.append(whole)
-        return Lesson(name, members, named(self.threshold), self.training)
+        if name == DEFAULT:
+            return Lesson(name, default_members(channels), named(self.threshold), self.training)
+        table = {"name": name, **self.options.get(name, {})}
+        if self.window is not None and "window" in complete_member(table, 0):
+            table = {"window": self.window, **table}
+        return Lesson(name, [table], named(self.threshold), self.training)
 
 
 @dataclass(frozen=True)
@@ -204,12 +204,15 @@ def compare(
     contest = contest or Contest()
     data = divide(source, contest.split)
     taught = data.apart() if contest.each else [data]
+    lessons = {name: contest.lesson(name, len(data.channels)) for name in contest.models}
+    for table in (table for lesson in lessons.values() for table in lesson.members):
+        make_member(table, len(data.channels), contest.training, 0)  # refuses before hours pass
     trials: dict[str, list[Trial]] = {name: [] for name in contest.models}
     rounds = list(product(contest.models, range(contest.seeds)))
     for done, (name, seed) in enumerate(rounds):
         progress("comparing", done, len(rounds))
-        lesson = contest.lesson(name, len(data.channels))
-        trials[name].append(together([teach(one, lesson, seed, seed == 0) for one in taught]))
+        several = [teach(one, lessons[name], seed, watched=seed == 0) for one in taught]
+        trials[name].append(together(several))
     progress("comparing", len(rounds), len(rounds))
     judged = np.logical_and.reduce(
         [np.isfinite(trial.scores) for several in trials.values() for trial in several]
