@@ -290,9 +290,9 @@ DETECTORS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
 def elsewhere(data: Path, progress: Progress = silent) -> Table:
     """How each detector finds the events of series that the chain was not made for."""
     sets = {
-        "UCR": partial(_channels, data / "ucr_anomaly", every=1),
-        "ECG": partial(_channels, data / "ecg_mba", every=1),
-        "SKAB, single channels": partial(_channels, data / "skab" / "valve1", every=1),
+        "UCR": partial(_channels, data / "ucr_anomaly"),
+        "ECG": partial(_channels, data / "ecg_mba"),
+        "SKAB, single channels": partial(_channels, data / "skab" / "valve1", learned=400),
         "SMD, every fifth channel": partial(_channels, data / "smd", every=5),
     }
     table: Table = []
@@ -305,12 +305,16 @@ def elsewhere(data: Path, progress: Progress = silent) -> Table:
     return table
 
 
-def _channels(folder: Path, every: int) -> Iterator[Channel]:
-    """Every so many channels of labelled series, if they move. Raises DataError without any."""
+def _channels(folder: Path, every: int = 1, learned: int = 160) -> Iterator[Channel]:
+    """Every so many channels of labelled series, if they move. Raises DataError without any.
+
+    learned  rows at the beginning that are ordinary by the set's own rule and do not count, where
+             its files do not say so themselves.
+    """
     source = SeriesSource(folder)
     for recording, rows in enumerate(source.rows):
         series = source.read(recording, 0, rows)
-        judged_from = max(source.learn_until[recording] or 0, 160)
+        judged_from = source.learn_until[recording] or learned
         for column in series.values.T[::every]:
             if series.labels is not None and np.ptp(column) > 0:
                 yield Channel(np.nan_to_num(column), series.labels, judged_from)
