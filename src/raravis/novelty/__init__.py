@@ -80,8 +80,10 @@ class NoveltyChain(Part):
                  300); 0 lets every score speak.
     range_bonus  >= 0: what a value 5 % outside the range seen so far adds to s.
 
-    Source: the family of "distance to what was seen, as a tail probability" detectors measured on
-    the Numenta Anomaly Benchmark; Lavin & Ahmad 2015, arXiv:1510.03336, for the task.
+    Its links and weights were chosen on the Numenta Anomaly Benchmark, so its figures there flatter
+    it; `raravis bench nab --part elsewhere` shows it where nothing was chosen.
+
+    Source: our own; the task is that of Lavin & Ahmad 2015, arXiv:1510.03336.
     """
 
     def __init__(

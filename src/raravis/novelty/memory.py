@@ -68,7 +68,7 @@ class Memory(Part):
 
     def add(self, value: float) -> None:
         """Remembers one more value."""
-        if len(self.ordered_) == self.most:
+        if len(self.ordered_) >= self.most:
             self.fades_ = (self.fades_ + GOLDEN) % 1.0
             del self.ordered_[int(self.fades_ * self.most)]
         insort(self.ordered_, value)
