@@ -1,13 +1,13 @@
 """The detector on series, end to end: learns, scores, finds, saves, goes on, watches, refuses."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from raravis.cli import app
 from raravis.configuration import read_toml
 from raravis.detector import Detector
 from raravis.errors import DataError, ParameterError, RunError
@@ -172,37 +172,37 @@ def test_an_unfitted_detector_and_wrong_settings_say_so(station):
 
 
 def raravis(*arguments, text=None):
-    command = [sys.executable, "-m", "raravis", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=text)
+    """What a verb prints to standard output, run in this process."""
+    result = CliRunner().invoke(app, list(map(str, arguments)), input=text, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_detect_evaluate_and_scores_from_the_command_line(station, tmp_path):
     out = tmp_path / "run"
-    done = raravis("detect", station[0], "--out", out, "--first", 0.4, "--json")
-    assert done.returncode == 0, done.stderr
-    assert len(json.loads(done.stdout)["events"]) >= 4
+    found = json.loads(raravis("detect", station[0], "--out", out, "--first", 0.4, "--json"))
+    assert len(found["events"]) >= 4
     assert (out / "report.html").stat().st_size > 20_000
-    rows = json.loads(raravis("evaluate", out, "--json").stdout)
+    rows = json.loads(raravis("evaluate", out, "--json"))
     auroc = {row["scorer"]: row["auroc"] for row in rows}
     assert auroc["ensemble"] > auroc["random"] + 0.2
-    assert raravis("scores", out).stdout.startswith("recording,start_s,end_s,score,p_value\n")
+    assert raravis("scores", out).startswith("recording,start_s,end_s,score,p_value\n")
 
 
 def test_watch_judges_lines_of_standard_input(run, station):
     lines = station[0].read_text().splitlines(keepends=True)
-    done = raravis("watch", "-", "--run", run, text="".join(lines[:60]))
-    assert done.returncode == 0, done.stderr
-    judged = [line.split(",") for line in done.stdout.splitlines()]
+    said = raravis("watch", "-", "--run", run, text="".join(lines[:60]))
+    judged = [line.split(",") for line in said.splitlines()]
     assert judged[0] == ["row", "time", "score", "p_value", "alarm", "channel"]
     assert len(judged) == 60 and judged[-1][5] in CHANNELS
 
 
 def test_watch_keeps_where_it_stands(run, station, tmp_path):
     lines = station[0].read_text().splitlines(keepends=True)
-    whole = raravis("watch", "-", "--run", run, text="".join(lines[:101])).stdout.splitlines()
+    whole = raravis("watch", "-", "--run", run, text="".join(lines[:101])).splitlines()
     keep = ["watch", "-", "--run", run, "--state", tmp_path / "state"]
     raravis(*keep, text="".join(lines[:61]))
-    rest = raravis(*keep, text="".join([lines[0], *lines[61:101]])).stdout.splitlines()
+    rest = raravis(*keep, text="".join([lines[0], *lines[61:101]])).splitlines()
     assert [line.split(",")[1:] for line in rest[1:]] == [
         line.split(",")[1:] for line in whole[61:]
     ]
@@ -266,9 +266,8 @@ def test_novelty_of_several_channels_is_laid_to_the_one_that_changed():
 
 
 def test_watch_without_a_run_learns_as_rows_come(daily):
-    done = raravis("watch", "-", "--alarms", text=daily.read_text())
-    assert done.returncode == 0, done.stderr
-    alarms = [line.split(",") for line in done.stdout.splitlines()[1:]]
+    said = raravis("watch", "-", "--alarms", text=daily.read_text())
+    alarms = [line.split(",") for line in said.splitlines()[1:]]
     assert any(line[1].startswith("2026-05-24") for line in alarms)
     assert len(alarms) < 30
 

@@ -36,7 +36,7 @@ def watch(
     """Judge rows of a series as they come: time, score, p-value, alarm, and the channel that
     contributed most. Nothing that comes later changes what was said.
 
-    Example: tail -f plant.csv | raravis watch - --run run --alarms
+    Example: raravis watch - --run run --alarms < plant.csv, or behind tail -f plant.csv |
     """
     from raravis.detector import Detector
     from raravis.watching import Watch
