@@ -340,6 +340,21 @@ def test_compare_refuses_before_it_reads_anything(tmp_path):
     assert "no series to read" in str(ask(tmp_path, "--models", "pca").exception)
 
 
+def test_compare_refuses_labels_that_are_not_there(csv, tmp_path):
+    done = ask(csv, "--labels", "fault", "--out", tmp_path / "out")
+    assert "no column of labels called fault in plant.csv: it has temperature" in str(
+        done.exception
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_remarkable_in_the_files_is_told():
+    source = Held(rows())
+    source.remarks.append("0.csv: 3 rows were out of order")
+    told = words.conclusions(compare(source, quick(models=("pca",), seeds=1)))
+    assert "0.csv: 3 rows were out of order." in told
+
+
 @pytest.mark.slow
 def test_a_model_for_each_experiment_tells_a_pump_with_faults_from_a_healthy_one():
     # SKAB, all 22 experiments here: the target of balanced accuracy is reached on rows that come

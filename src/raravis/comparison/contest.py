@@ -217,7 +217,7 @@ def compare(
     judged = np.logical_and.reduce(
         [np.isfinite(trial.scores) for several in trials.values() for trial in several]
     )
-    remarks = list(data.remarks)
+    remarks = [*source.remarks, *data.remarks]
     if missing := int((~judged & (data.part == TEST)).sum()):
         remarks.append(f"{missing} rows of test could not be scored by all models: left out")
     everything = {**trials, **_baselines(data, contest.seeds)}
