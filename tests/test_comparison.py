@@ -31,7 +31,12 @@ from real_data import real_data
 
 def quick(**options) -> Contest:
     """A contest that is soon over."""
-    given = {"models": ("pca", "dense-ae"), "seeds": 2, "training": {"max_steps": 30}, "rounds": 20}
+    given = {
+        "models": ("pca", "dense-ae"),
+        "seeds": 2,
+        "training": {"max_steps": 30, "device": "cpu"},
+        "rounds": 20,
+    }
     return Contest(**{**given, **options})
 
 

@@ -107,7 +107,7 @@ def changed(series: Series, first: int, stop: int) -> Series:
 
 @pytest.mark.parametrize("name", ["pca", "knn", "dense-ae"])
 def test_what_comes_later_changes_neither_what_is_learned_nor_the_level(name):
-    lesson = Lesson(name, [{"name": name}], MARGIN, {"max_steps": 5})
+    lesson = Lesson(name, [{"name": name}], MARGIN, {"max_steps": 5, "device": "cpu"})
     with_faults, without = rows(), changed(rows(), 420, 600)
     first, second = (
         teach(divide(Held(s), (50, 20, 30)), lesson, 0) for s in (with_faults, without)
@@ -128,9 +128,13 @@ def test_labelled_rows_of_validation_set_no_level():
 
 def test_the_loss_of_a_network_is_its_mean_squared_error():
     data = divide(Held(rows()), (50, 15, 35))
-    lesson = Lesson("dense-ae", [{"name": "dense-ae", "window": 8}], MARGIN, {"max_steps": 20})
+    lesson = Lesson(
+        "dense-ae", [{"name": "dense-ae", "window": 8}], MARGIN, {"max_steps": 20, "device": "cpu"}
+    )
     trial = teach(data, lesson, seed=1)
-    network = RowNetwork({"name": "dense-ae"}, 3, window=8, training={"max_steps": 20}, seed=1)
+    network = RowNetwork(
+        {"name": "dense-ae"}, 3, window=8, training={"max_steps": 20, "device": "cpu"}, seed=1
+    )
     view = View(data, network.context, MARGIN)
     network.fit(view.lesson())
     windows = RowWindows(view.lesson(), 8, most=10_000)
@@ -142,7 +146,9 @@ def test_the_loss_of_a_network_is_its_mean_squared_error():
 
 def test_a_watched_network_is_the_same_and_shows_its_way():
     data = divide(Held(rows()), (50, 15, 35))
-    lesson = Lesson("dense-ae", [{"name": "dense-ae"}], MARGIN, {"max_steps": 8, "batch": 64})
+    lesson = Lesson(
+        "dense-ae", [{"name": "dense-ae"}], MARGIN, {"max_steps": 8, "batch": 64, "device": "cpu"}
+    )
     watched, unseen = teach(data, lesson, 0, watched=True), teach(data, lesson, 0)
     np.testing.assert_array_equal(watched.scores, unseen.scores)
     assert unseen.curve.epoch == [] and watched.curve.epoch == [1, 2]
