@@ -114,34 +114,25 @@ def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Tr
 
     watched  also look at a network while it learns, which takes about as long again.
     """
-    names = member_names(lesson.members)
-    members = [
-        make_member(table, len(data.channels), lesson.training, seed) for table in lesson.members
-    ]
-    model = RowEnsemble(dict(zip(names, members, strict=True)))
+    members = {
+        name: make_member(table, len(data.channels), lesson.training, seed)
+        for name, table in zip(member_names(lesson.members), lesson.members, strict=True)
+    }
+    model = RowEnsemble(members)
     view = View(data, model.context, lesson.threshold)
-    network = members[0] if len(members) == 1 and isinstance(members[0], RowNetwork) else None
+    only = next(iter(members.values())) if len(members) == 1 else None
+    network = only if isinstance(only, RowNetwork) else None
     curve = Curve()
     if network and watched:
         network.after_epoch = _looking(view, network, curve)
     began = time.perf_counter()
     model.fit(view.lesson())
     took_s = sum(network.history.seconds) if network else time.perf_counter() - began
-    state = model.state()
-    ordinary = [float(state[f"{name}_.ordinary_"]) for name in names]
     contributions = view.contributions(model)
     scores = _scores(contributions)
     level = view.level(scores)
-    unit = _unit(members[0]) * ordinary[0] if len(members) == 1 else 1.0
-    parts = {"scaling": view.scaling.state(), "model": state}
-    parts |= {"threshold.ensemble": level.state()}
-    if len(members) > 1:
-        for name, member, usual in zip(names, members, ordinary, strict=True):
-            own = _scores(view.contributions(member)) / usual
-            parts[f"threshold.{name}"] = view.level(own).state()
-    learned: State = {"interval_s": np.array(data.interval_s)}
-    for prefix, part in parts.items():
-        learned |= prefixed(prefix, part)
+    state = model.state()
+    unit = 1.0 if only is None else _unit(only) * _ordinary(state, next(iter(members)))
     return Trial(
         name=lesson.name,
         seed=seed,
@@ -152,8 +143,26 @@ def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Tr
         fit_s=took_s,
         numbers=sum(array.size for array in state.values()),
         curve=curve,
-        learned=[learned],
+        learned=[_learned(view, members, state, level)],
     )
+
+
+def _learned(view: View, members: dict[str, RowModel], state: State, level: Threshold) -> State:
+    """Everything learned as `RowLayer` restores it: members that are several have own levels."""
+    parts = {"scaling": view.scaling.state(), "model": state, "threshold.ensemble": level.state()}
+    if len(members) > 1:
+        for name, member in members.items():
+            own = _scores(view.contributions(member)) / _ordinary(state, name)
+            parts[f"threshold.{name}"] = view.level(own).state()
+    learned: State = {"interval_s": np.array(view.data.interval_s)}
+    for prefix, part in parts.items():
+        learned |= prefixed(prefix, part)
+    return learned
+
+
+def _ordinary(state: State, name: str) -> float:
+    """What the score of a member of an ensemble ordinarily is: 1 of the ensemble's."""
+    return float(state[f"{name}_.ordinary_"])
 
 
 class View:
