@@ -358,11 +358,14 @@ def test_what_was_remarkable_in_the_files_is_told():
     source.remarks.append("0.csv: 3 rows were out of order")
     told = words.conclusions(compare(source, quick(models=("pca",), seeds=1)))
     assert "0.csv: 3 rows were out of order." in told
+    source.remarks += [f"{i}.csv: rows were out of order" for i in range(9)]
+    told = words.conclusions(compare(source, quick(models=("pca",), seeds=1)))
+    assert told[-1] == "5 more such remarks stand in comparison.toml." and len(told) == 8
 
 
 @pytest.mark.slow
 def test_a_model_for_each_experiment_tells_a_pump_with_faults_from_a_healthy_one():
-    # SKAB, all 22 experiments here: the target of balanced accuracy is reached on rows that come
+    # SKAB, all 23 experiments here: the target of balanced accuracy is reached on rows that come
     # after those that taught, with a level from ordinary rows. One model for all knows nothing.
     folder = real_data() / "skab"
     options = {"models": ("window-pca",), "seeds": 1, "split": (30, 5, 65)}

@@ -217,9 +217,10 @@ def compare(
     judged = np.logical_and.reduce(
         [np.isfinite(trial.scores) for several in trials.values() for trial in several]
     )
-    remarks = [*source.remarks, *data.remarks]
+    remarks = [f"{remark[0].upper()}{remark[1:]}" for remark in data.remarks]
     if missing := int((~judged & (data.part == TEST)).sum()):
         remarks.append(f"{missing} rows of test could not be scored by all models: left out")
+    remarks += source.remarks
     everything = {**trials, **_baselines(data, contest.seeds)}
     lines = [
         Line(name, several, [measure(data, trial, judged) for trial in several], name not in trials)

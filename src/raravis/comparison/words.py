@@ -92,7 +92,7 @@ def number(value: float) -> str:
 
 def conclusions(comparison: Comparison) -> list[str]:
     """What a reader in a hurry needs, and then what there is to remark on the data."""
-    remarks = [f"{remark[0].upper()}{remark[1:]}." for remark in comparison.remarks]
+    remarks = _remarks(comparison.remarks)
     best = comparison.best("balanced_accuracy")
     if best is None:
         return remarks
@@ -138,6 +138,12 @@ def _of_differences(differences: list[Difference], best: str) -> list[str]:
     if behind:
         said.append(f"Behind it beyond noise: {listed(behind)}.")
     return said
+
+
+def _remarks(remarks: Sequence[str], most: int = 6) -> list[str]:
+    more = len(remarks) - most
+    cut = [f"{more} more such remarks stand in comparison.toml."] if more > 0 else []
+    return [*(f"{remark}." for remark in remarks[:most]), *cut]
 
 
 def _of_target(comparison: Comparison, majority: str) -> str:
