@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from raravis.errors import DataError
-from raravis.evaluation import Known, evaluate, inside, read_events
+from raravis.evaluation import (
+    Known,
+    evaluate,
+    inside,
+    judge_rows,
+    labelled_events,
+    read_events,
+)
+from raravis.series.rows import Series
+from raravis.sources import RowSource
 from raravis.store import Rows, Store
 from raravis.windows import Recording, Windows
 
@@ -99,3 +108,54 @@ def test_a_table_of_events_that_does_not_fit_is_refused(events_csv, text, messag
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(DataError, match="cannot read the events in"):
         read_events(tmp_path / "none.csv", RECORDINGS)
+
+
+# --- series, row by row --------------------------------------------------------------------------
+
+
+def test_rows_are_judged_by_hand():
+    # ten rows a minute apart; rows 4-6 are an event, and row 5 scores highest, row 1 next
+    windows = Windows.of(0, 60.0 * np.arange(10), 60.0 * np.arange(1, 11))
+    labels = np.isin(np.arange(10), [4, 5, 6])
+    scores = np.array([0, 8, 0, 0, 0, 9, 0, 0, 0, 0.0])
+    row = judge_rows("one", windows, scores, labels, [0.1])
+    assert row["scorer"] == "one" and row["rows"] == "3 of 10"
+    assert row["events at 0.1"] == 1 and row["delay_s at 0.1"] == 60
+    assert row["auroc"] == pytest.approx((7 + 2 * 3) / 21)  # one above all, two tie with six
+
+
+def test_rows_without_a_score_are_left_out_and_of_one_kind_alone_nothing_is_said():
+    windows = Windows.of(0, np.arange(4.0), np.arange(1.0, 5.0))
+    scores = np.array([np.nan, 1.0, 2.0, 3.0])
+    labels = np.array([True, False, False, False])
+    assert judge_rows("one", windows, scores, labels, [0.1]) == {"scorer": "one", "rows": "0 of 3"}
+
+
+class Labelled(RowSource):
+    """Two recordings of three rows; the first has a label, the second none."""
+
+    def __init__(self, labels):
+        self.recordings = [Recording(name, name, 30, 0.1) for name in ("a.csv", "b.csv")]
+        self.rows, self.interval_s = [3, 3], 10.0
+        self._labels = labels
+
+    windows = property(lambda self: None)
+    __getitem__ = blocks = None
+
+    def read(self, recording, first_row, stop_row):
+        return Series(np.zeros((3, 1)), np.arange(3) * 10.0, ("x",), self._labels[recording])
+
+
+def test_labels_become_events_with_their_times():
+    source = Labelled([np.array([False, True, True]), None])
+    known = labelled_events(source, source.recordings[::-1])  # the run numbers them otherwise
+    assert known.events.recording.tolist() == [1]
+    assert (known.events.start_s[0], known.events.end_s[0]) == (10, 30)
+
+
+def test_series_without_labels_say_what_to_give():
+    source = Labelled([None, np.zeros(3, dtype=bool)])
+    with pytest.raises(
+        DataError, match=r"no recording says .* give the known events as EVENTS.csv"
+    ):
+        labelled_events(source, source.recordings)

@@ -19,8 +19,11 @@ from raravis.metrics import (
     auroc,
     average_precision,
     bootstrap_interval,
+    detection_delay,
+    event_recall,
     event_scores,
     recall_at_false_alarms,
+    vus_pr,
 )
 from raravis.sources import RowSource
 from raravis.store import Store
@@ -118,6 +121,45 @@ def evaluate(store: Store, known: Known, per_hour: Sequence[float], seed: int = 
         rows.append(judge(name, windows, store.scores("windows", name)[0], known, hours, per_hour))
     chance = np.random.default_rng(seed).random(len(windows))
     return [*rows, judge("random", windows, chance, known, hours, per_hour)]
+
+
+def evaluate_rows(store: Store, known: Known, shares: Sequence[float], seed: int = 0) -> list[Row]:
+    """One row for each scorer of the rows of series, and one for chance.
+
+    shares  of the ordinary rows that may alarm falsely; at each, how many events are found, and
+            after how long.
+    """
+    windows = store.windows("windows")
+    scores = {name: store.scores("windows", name)[0] for name in store.scorers("windows")}
+    scores["random"] = np.random.default_rng(seed).random(len(windows))
+    labels = inside(windows, known.events)
+    return [judge_rows(name, windows, one, labels, shares) for name, one in scores.items()]
+
+
+def judge_rows(
+    name: str,
+    windows: Windows,
+    scores: FloatArray,
+    labels: BoolArray,
+    shares: Sequence[float],
+) -> Row:
+    """AUROC and average precision with 95 % intervals, VUS-PR, and events found and how late."""
+    scored = np.isfinite(scores)
+    windows, scores, labels = windows[scored], scores[scored], labels[scored]
+    row: Row = {"scorer": name, "rows": f"{labels.sum():,} of {len(labels):,}"}
+    if not 0 < labels.sum() < len(labels):
+        return row
+    for key, metric in (("auroc", auroc), ("ap", average_precision)):
+        low, high = bootstrap_interval(metric, labels, scores, rounds=100)
+        row |= {key: metric(labels, scores), f"{key}_95": f"{low:.2f}–{high:.2f}"}
+    row["vus_pr"] = vus_pr(labels, scores)
+    for share in shares:
+        alarms = scores > np.quantile(scores[~labels], 1 - share, method="higher")
+        found = event_recall(labels, alarms, windows.recording)
+        late_s = detection_delay(labels, alarms, windows.start_s, windows.recording)
+        row[f"events at {share:g}"] = found
+        row[f"delay_s at {share:g}"] = None if np.isnan(late_s) else late_s
+    return row
 
 
 def judge(

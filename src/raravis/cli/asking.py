@@ -43,32 +43,37 @@ def evaluate(
         Path | None, typer.Argument(help="CSV: start_s,end_s[,recording][,rare].")
     ] = None,
     false_alarms_per_hour: Annotated[
-        list[float], typer.Option("--per-hour", help="False alarms per hour to allow; repeatable.")
+        list[float], typer.Option("--per-hour", help="Sound: false alarms to allow; repeatable.")
     ] = [15.0, 60.0],  # noqa: B006  typer copies it
+    false_rows: Annotated[
+        list[float], typer.Option("--share", help="Series: ordinary rows that may alarm.")
+    ] = [0.001, 0.01],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Hold a run against known events: every scorer, with chance and loudness beside them.
 
     Where EVENTS.csv has a column `rare` (0 or 1), rare events are told from the other events;
-    otherwise events from windows without any. Without EVENTS.csv the labels count that series
-    bring with them. Example: raravis evaluate run events.csv
+    otherwise events from windows without any. Series are judged row by row, and without EVENTS.csv
+    by the labels that they bring with them. Example: raravis evaluate run events.csv
     """
-    from raravis.detector import Detector
-    from raravis.evaluation import evaluate as hold_against
-    from raravis.evaluation import labelled_events, read_events
-    from raravis.sources import RowSource
+    from raravis import evaluation
+    from raravis.detector import Detector, read_model_toml
     from raravis.store import Store
 
+    is_series = read_model_toml(run)["detector"].get("kind") == "series"
+    if events is None and not is_series:
+        raise ParameterError("recordings of sound bring no labels: give EVENTS.csv")
     with Store.open(run) as store:
         recordings = [recording for recording, _ in store.recordings()]
         if events is not None:
-            known = read_events(events, recordings)
+            known = evaluation.read_events(events, recordings)
         else:
             source = Detector.load(run).open(sorted({r.path for r in recordings}))
-            if not isinstance(source, RowSource):
-                raise ParameterError("recordings of sound bring no labels: give EVENTS.csv")
-            known = labelled_events(source, recordings)
-        rows = hold_against(store, known, false_alarms_per_hour)
+            known = evaluation.labelled_events(source, recordings)
+        if is_series:
+            rows = evaluation.evaluate_rows(store, known, false_rows)
+        else:
+            rows = evaluation.evaluate(store, known, false_alarms_per_hour)
     if as_json:
         console.print_json(rows)
     else:

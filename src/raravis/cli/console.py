@@ -17,7 +17,7 @@ from raravis.progress import Progress
 if TYPE_CHECKING:
     from raravis.windows import Skipped
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 160)  # files need no narrow columns
 err = Console(stderr=True)
 
 
