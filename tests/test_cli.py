@@ -46,6 +46,7 @@ VERBS = [
     "describe",
     "demo",
     "watch",
+    "compare",
     "bench",
 ]
 

@@ -15,7 +15,7 @@ from raravis import thresholds
 from raravis.configuration import Table
 from raravis.errors import DataError, ParameterError
 from raravis.learned import State
-from raravis.models import row_scores
+from raravis.models import known_scores, row_scores
 from raravis.progress import Progress, silent
 from raravis.row_ensemble import RowEnsemble
 from raravis.row_networks import make_member
@@ -143,13 +143,9 @@ class RowLayer:
             name: np.concatenate([scores[name] for _, scores in whole])[before:]
             for name in self._members
         }
-        known = np.isfinite(contributions)
-        count = known.sum(axis=1)
-        squares = np.square(np.where(known, contributions, 0.0)).sum(axis=1)
-        judged = 2 * count > contributions.shape[1]
-        score = np.where(judged, np.sqrt(squares / np.maximum(count, 1)), np.nan)
+        score = known_scores(contributions)
         for scores in members.values():
-            scores[~judged] = np.nan
+            scores[np.isnan(score)] = np.nan
         threshold = self.thresholds["ensemble"]
         return Verdict(
             score, threshold.p_values(score), threshold.alarms(score), contributions, members

@@ -47,7 +47,7 @@ def compare(
     each: Each = False,
     window: Window = None,
     epochs: Epochs = None,
-    threshold: Alarms = "margin",
+    threshold: Alarms = "tail",
     time: Time = None,
     labels: Labels = None,
     channels: Channels = None,
@@ -79,11 +79,6 @@ def compare(
     check_free(out, overwrite)
     opening: Table = {"time": time, "labels": _names(labels), "channels": _names(channels)}
     source = SeriesSource(list(paths), **opening)
-    if labels is not None and source.read(0, 0, 1).labels is None:
-        raise ParameterError(
-            f"there is no column of labels called {labels} in {source.recordings[0].name}: it has "
-            f"{', '.join(source.channels)}"
-        )
     with console.showing_progress() as progress:
         comparison = hold_against_each_other(source, contest, progress)
     page = write(comparison, out, {k: v for k, v in opening.items() if v is not None})

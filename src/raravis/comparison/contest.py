@@ -50,7 +50,7 @@ class Contest:
     seeds: int = 5
     split: Sequence[float] = (70, 15, 15)
     window: int | None = None
-    threshold: str | Table = "margin"
+    threshold: str | Table = "tail"
     training: Table = field(default_factory=dict)
     options: Table = field(default_factory=dict)
     rounds: int = 200

@@ -13,7 +13,7 @@ from raravis.comparison.parts import PARTS, TRAIN, VALIDATION, Divided
 from raravis.configuration import Table
 from raravis.learned import State
 from raravis.metrics import accuracy
-from raravis.models import RowModel
+from raravis.models import RowModel, known_scores
 from raravis.row_ensemble import RowEnsemble, member_names
 from raravis.row_networks import RowNetwork, make_member
 from raravis.senses import options_of, prefixed
@@ -129,7 +129,7 @@ def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Tr
     model.fit(view.lesson())
     took_s = sum(network.history.seconds) if network else time.perf_counter() - began
     contributions = view.contributions(model)
-    scores = _scores(contributions)
+    scores = known_scores(contributions)
     level = view.level(scores)
     state = model.state()
     unit = 1.0 if only is None else _unit(only) * _ordinary(state, next(iter(members)))
@@ -152,7 +152,7 @@ def _learned(view: View, members: dict[str, RowModel], state: State, level: Thre
     parts = {"scaling": view.scaling.state(), "model": state, "threshold.ensemble": level.state()}
     if len(members) > 1:
         for name, member in members.items():
-            own = _scores(view.contributions(member)) / _ordinary(state, name)
+            own = known_scores(view.contributions(member)) / _ordinary(state, name)
             parts[f"threshold.{name}"] = view.level(own).state()
     learned: State = {"interval_s": np.array(view.data.interval_s)}
     for prefix, part in parts.items():
@@ -200,7 +200,7 @@ class View:
 
     def losses(self, residuals: FloatArray) -> dict[str, float]:
         """Part -> mean square of the residuals (N, C) of its ordinary rows."""
-        squares = np.square(_scores(residuals))
+        squares = np.square(known_scores(residuals))
         usable = self._ordinary & np.isfinite(squares)
         return {
             name: float(squares[usable & (self.data.part == number)].mean())
@@ -234,18 +234,10 @@ def _looking(view: View, network: RowNetwork, curve: Curve) -> Callable[[int], N
         curve.epoch.append(epoch + 1)
         for name, value in view.losses(contributions * _unit(network)).items():
             curve.loss.setdefault(name, []).append(value)
-        for name, value in view.accuracies(_scores(contributions)).items():
+        for name, value in view.accuracies(known_scores(contributions)).items():
             curve.accuracy.setdefault(name, []).append(value)
 
     return look
-
-
-def _scores(contributions: FloatArray) -> FloatArray:
-    """Scores (N,) of rows from the channels (N, C) that are known, if those are most of them."""
-    known = np.isfinite(contributions)
-    count = known.sum(axis=1)
-    squares = np.square(np.where(known, contributions, 0.0)).sum(axis=1)
-    return np.where(2 * count > known.shape[1], np.sqrt(squares / np.maximum(count, 1)), np.nan)
 
 
 def _unit(model: RowModel) -> FloatArray | float:

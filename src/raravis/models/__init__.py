@@ -62,6 +62,15 @@ def row_scores(contributions: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.square(contributions, dtype=np.float64).mean(axis=1)))
 
 
+def known_scores(contributions: FloatArray) -> FloatArray:
+    """Scores (n,) of rows from the channels (n, C) that are not NaN, if those are most of them;
+    else NaN."""
+    known = np.isfinite(contributions)
+    count = known.sum(axis=1)
+    squares = np.square(np.where(known, contributions, 0.0)).sum(axis=1)
+    return np.where(2 * count > known.shape[1], np.sqrt(squares / np.maximum(count, 1)), np.nan)
+
+
 _registry: Registry[Any] = Registry("model", __name__)
 register, names, get, create = (
     _registry.register,

@@ -231,7 +231,7 @@ class VariationalAutoencoder(Autoencoder):
 
 
 class Shaped(nn.Module):
-    """The same values in order, each item of the batch in another shape: (B, ...) -> (B, *shape)."""
+    """The same values in order, each item of the batch in another shape: (B, *shape)."""
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()

@@ -154,12 +154,13 @@ def seconds_of(
 
 
 def _label_columns(names: list[str], reading: Reading, remarks: list[str]) -> tuple[str, ...]:
-    if reading.labels is None:
-        return tuple(name for name in names if _LABEL_NAMES.fullmatch(name.strip()))
-    missing = [name for name in reading.labels if name not in names]
+    wanted = reading.labels or ()
+    missing = [name for name in wanted if name not in names]
     if missing:
         remarks.append(f"has no column of labels called {listed(missing)}")
-    return tuple(name for name in reading.labels if name in names)
+    there = tuple(name for name in wanted if name in names)
+    # labels must never be learned from, so a name that is mistyped does not make them a channel
+    return there or tuple(name for name in names if _LABEL_NAMES.fullmatch(name.strip()))
 
 
 def _find_time(
