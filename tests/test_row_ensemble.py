@@ -43,7 +43,7 @@ def test_a_member_scores_as_it_does_alone():
     rows = rows_of(100, seed=1)
     alone = models.create("autoregression").fit([rows_of(400)])
     ensemble = fitted()
-    beside = ensemble.member_scores(rows)["autoregression"]
+    beside = ensemble.member_scores(rows)["autoregression 16"]
     own = row_scores(alone.contributions(rows))[ensemble.context - alone.context :]
     np.testing.assert_allclose(beside / beside[0], own / own[0])
 
@@ -91,13 +91,13 @@ def test_neighbours_of_a_single_channel_are_whole_windows():
     assert next(t for t in default_members(8) if t["name"] == "knn")["window"] == 1
 
 
-def test_members_of_one_model_are_numbered():
-    assert member_names(default_members(8)) == [
-        "window-pca",
-        "autoregression",
-        "autoregression 2",
-        "knn",
-    ]
+def test_members_are_named_by_what_tells_them_apart():
+    knn = {"name": "knn"}
+    short, long = {"name": "lstm-ae", "window": 16}, {"name": "lstm-ae", "window": 32}
+    assert member_names([short, knn]) == ["lstm-ae", "knn"]
+    assert member_names([short, knn, long]) == ["lstm-ae 16", "knn", "lstm-ae 32"]
+    assert member_names([knn, knn, knn]) == ["knn", "knn #2", "knn #3"]
+    assert member_names([short, long, long]) == ["lstm-ae", "lstm-ae #2", "lstm-ae #3"]
 
 
 def test_it_refuses_and_says_why():

@@ -113,12 +113,17 @@ def default_members(channels: int) -> list[dict[str, Any]]:
 
 
 def member_names(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each member's table: its model, numbered where a model comes again."""
-    models_ = [str(table["name"]) for table in tables]
-    return [
-        name if name not in models_[:at] else f"{name} {models_[: at + 1].count(name)}"
-        for at, name in enumerate(models_)
-    ]
+    """A name for each member's table: its model's, with the window where another one's differs,
+    numbered where a model comes again."""
+    names: list[str] = []
+    for table in tables:
+        alike = [other for other in tables if other["name"] == table["name"]]
+        name = str(table["name"])
+        if len({other.get("window") for other in alike}) == len(alike) > 1:
+            name += f" {table.get('window', 'usual')}"
+        again = sum(one == name or one.startswith(f"{name} #") for one in names)
+        names.append(f"{name} #{again + 1}" if again else name)
+    return names
 
 
 def closed_form(tables: Sequence[Mapping[str, Any]]) -> RowEnsemble:
