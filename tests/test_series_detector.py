@@ -143,6 +143,16 @@ def test_any_model_of_rows_can_be_the_judge(station, model):
     assert detector.score(station[0]).score.notna().sum() > 2800
 
 
+def test_alarms_per_hour_can_be_asked_for(station):
+    def level(per_hour):
+        asked = {"threshold": {"per_hour": per_hour}, "learn": {"first": 0.4}}
+        detector = Detector(kind="series", **asked).fit(station[0])
+        assert detector.config["threshold"] == {"name": "rate", "per_hour": per_hour}
+        return detector.sense.level
+
+    assert level(0.2) > level(5.0)
+
+
 def test_the_same_seed_gives_the_same_numbers(station):
     make = {"model": "dense-ae", "kind": "series", "learn": {"rows": 5000}, **QUICK}
     once, again = (Detector(**make).fit(station[0]).score(station[0]) for _ in range(2))

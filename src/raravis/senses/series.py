@@ -51,7 +51,8 @@ class SeriesSense(Sense):
                 as "window-pca" or "lstm-ae", or several, "window-pca,lstm-ae", whose mean counts.
                 A name, a table {"name": "lstm-ae", "window": 32}, or a list of those. "novelty"
                 learns nothing beforehand: a chain judges each channel by what it showed before.
-    threshold   "tail" (p=1e-3), "rate", "quantile" or "margin"; a name, or a table.
+    threshold   "tail" (p=1e-3), "rate", "quantile" or "margin"; a name, or a table. A table with
+                per_hour alone is a rate.
     source, training
                 options of `SeriesSource` and, for networks, of `Training`.
     learn       how much is learned from: of each recording the share `first` from its beginning,
@@ -73,9 +74,10 @@ class SeriesSense(Sense):
         merge_rows: int = 16,
         seed: int = 0,
     ) -> None:
+        usual = "rate" if isinstance(threshold, dict) and "per_hour" in threshold else "tail"
         self.config = {
             "model": _members(model, seed),
-            "threshold": completed(thresholds, named(threshold, "tail"), "threshold", seed),
+            "threshold": completed(thresholds, named(threshold, usual), "threshold", seed),
             "source": _listed(complete(SeriesSource, source or {}, "source")),
             "training": complete_training(training or {}, seed),
             "learn": complete(_learn, learn or {}, "learn"),
