@@ -242,6 +242,22 @@ def test_novelty_needs_no_learning_and_finds_the_day_that_was_different(daily):
     assert 20 * 86400 <= top.peak_s < 22 * 86400
 
 
+def test_one_channel_that_lives_by_the_clock_is_judged_by_novelty_unless_asked_otherwise(daily):
+    config = Detector().fit(daily).config
+    assert config["model"][0]["name"] == "novelty" and config["model"][0]["alarm_rate"] == 1e-3
+    assert Detector.from_config(config).config == config
+    asked = Detector(kind="series", threshold={"per_hour": 0.02}).fit(daily).config["model"][0]
+    assert asked["alarm_rate"] == pytest.approx(0.01)  # rows come every half hour
+    forced = Detector("window-pca", kind="series").fit(daily).config["model"]
+    assert [one["name"] for one in forced] == ["window-pca"]
+
+
+def test_one_channel_without_times_of_day_is_learned_from(daily, tmp_path):
+    pd.read_csv(daily)[["load"]].to_csv(tmp_path / "plain.csv", index=False)
+    names = [one["name"] for one in Detector().fit(tmp_path / "plain.csv").config["model"]]
+    assert "window-pca" in names and "novelty" not in names
+
+
 def test_novelty_row_by_row_is_the_same_as_from_the_file(daily, monkeypatch):
     monkeypatch.setattr("raravis.senses.series.BLOCK", 500)
     batch = Detector("novelty", kind="series").fit(daily).score(daily).score

@@ -39,6 +39,8 @@ from raravis.windows import FloatArray, Windows
 
 NOVELTY = "novelty"
 DEFAULT = {"name": "default"}  # becomes a list of members once the channels are known
+CLOCK_S = 60.0
+CLOCK_ROWS = 1000
 STRETCH = 4096  # rows that are learned from in one piece, where not all are
 BLOCK = 65_536  # rows that are judged at once
 
@@ -47,10 +49,11 @@ BLOCK = 65_536  # rows that are judged at once
 class SeriesSense(Sense):
     """Series: channels over time, one score for each row.
 
-    model       "default" (the ensemble that was measured to find most), or one model of rows, such
-                as "window-pca" or "lstm-ae", or several, "window-pca,lstm-ae", whose mean counts.
-                A name, a table {"name": "lstm-ae", "window": 32}, or a list of those. "novelty"
-                learns nothing beforehand: a chain judges each channel by what it showed before.
+    model       "default" (what was measured to find most: an ensemble, or "novelty" for one channel
+                that lives by the clock), or one model of rows, such as "window-pca" or "lstm-ae",
+                or several, "window-pca,lstm-ae", whose mean counts. A name, a table {"name":
+                "lstm-ae", "window": 32}, or a list of those. "novelty" learns nothing beforehand:
+                a chain judges each channel by what it showed before.
     threshold   "tail" (p=1e-3), "rate", "quantile" or "margin"; a name, or a table. A table with
                 per_hour alone is a rate.
     source, training
@@ -135,11 +138,24 @@ class SeriesSense(Sense):
     def learn(self, source: RowSource, progress: Progress = silent) -> None:
         """Learns from a bounded, even sample of the rows that may be learned from."""
         self._interval_s = source.interval_s
+        if self.config["model"] == [DEFAULT] and lives_by_the_clock(source):
+            chain = {"name": NOVELTY, "alarm_rate": self._alarm_rate()}
+            self.config["model"] = _members(chain, self.config["seed"])
         self._know(source.channels)
         if self._novelty is None:
             stretches = self._lesson(source)
             self._build()
             self.layer.learn(stretches, source.interval_s, progress)
+
+    def _alarm_rate(self) -> float:
+        """Share of ordinary rows that may alarm, as the threshold has it."""
+        threshold = self.config["threshold"]
+        rates = {
+            "tail": threshold.get("p"),
+            "quantile": 1 - threshold.get("q", 0.999),
+            "rate": threshold.get("per_hour", 0.0) * self._interval_s / 3600,
+        }
+        return float(min(rates.get(threshold["name"]) or 1e-3, 0.5))
 
     def _lesson(self, source: RowSource) -> list[FloatArray]:
         """Stretches (n, C) of the recordings' beginnings."""
@@ -255,6 +271,18 @@ class SeriesSense(Sense):
         if stream := under("stream", state):
             self._stream = self._begun(len(self.channels))
             self._stream.restore(stream)
+
+
+def lives_by_the_clock(source: RowSource) -> bool:
+    """Whether it is one channel, a row a minute or less often, long enough, with times of day:
+    loads, temperatures, counts of people. There what came before tells more than what was learned.
+    """
+    return (
+        len(source.channels) == 1
+        and source.interval_s >= CLOCK_S
+        and min(source.rows) >= CLOCK_ROWS
+        and all(recording.start_time is not None for recording in source.recordings)
+    )
 
 
 def seconds(times: Any) -> FloatArray:
