@@ -8,6 +8,7 @@ import pytest
 
 from raravis.detector import Detector
 from raravis.explain import explain
+from raravis.novelty import FAMILIES
 from raravis.report import render
 from raravis.series.synthesis import CHANNELS, plant, write_csv
 from raravis.store import Store
@@ -211,8 +212,9 @@ def test_one_channel_needs_no_shares(tmp_path):
 def test_a_run_that_learned_nothing_beforehand_is_reported_as_well(tmp_path):
     table(2000, 1500, 0).to_csv(tmp_path / "two.csv")
     report = explain(run_on(tmp_path / "two.csv", tmp_path / "run", model="novelty"))
-    assert report.scorer == "novelty" and not report.members
+    assert report.scorer == "novelty" and set(report.members) == set(FAMILIES)
     event = report.events[0]
+    assert any(reason.startswith("What is new is ") for reason in event.reasons)
     assert event.original.chart.lines[0].name == "b"
     assert event.original.chart.lines[0].low is None
     assert (

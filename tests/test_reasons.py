@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 
 from raravis.explain.reasons import (
+    NEWS,
     Companion,
     Course,
     goes_with,
     joined,
     labels_said,
     models_said,
+    news_said,
     percent,
     shares_said,
     what_it_did,
 )
+from raravis.novelty import FAMILIES
 
 RNG = np.random.default_rng(0)
 BEFORE = 10 + RNG.normal(size=3600).clip(-3, 3)  # an hour, within 7 and 13
@@ -157,3 +160,13 @@ def test_a_hundred_percent_is_all_of_it():
     assert [joined(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
         "a", "a and b", "a, b and c",
     ]  # fmt: skip
+
+
+def test_what_a_chain_found_new_is_said_the_largest_first():
+    assert set(NEWS) == set(FAMILIES)
+    news = {"value": 1.0, "squeezed": 0.0, "calendar": 3.0, "level": 0.0, "activity": 0.0}
+    assert news_said(news) == (
+        "What is new is the value at this hour of the day or the week (75%) and the value "
+        "itself (25%)."
+    )
+    assert news_said(dict.fromkeys(news, 0.0)) == "Nothing in it is new by itself."

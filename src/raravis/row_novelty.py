@@ -14,7 +14,7 @@ import numpy as np
 
 from raravis.errors import DataError, ParameterError
 from raravis.learned import State
-from raravis.novelty import NoveltyChain
+from raravis.novelty import FAMILIES, NoveltyChain
 from raravis.row_layer import Verdict
 from raravis.series.rows import Series
 from raravis.windows import FloatArray
@@ -29,7 +29,8 @@ class NoveltyStream:
         score = -log10 p
 
     so that a score of 3 is met once in a thousand ordinary rows. A channel's contribution follows
-    its own -log10 p.
+    its own -log10 p. The members of a verdict are the chains' ways of looking, by `FAMILIES`: how
+    new each found the row, weighted, summed over the channels.
 
     channels  their names.
     chain     options of `raravis.novelty.NoveltyChain`.
@@ -51,15 +52,17 @@ class NoveltyStream:
             )
         self._check_order(times)
         dates = times if _are_dates(times) else None
-        p_values = np.column_stack(
-            [
-                chain.judge(column, dates).p_value
-                for chain, column in zip(self.chains, rows.T, strict=True)
-            ]
-        )  # (n, C)
-        return self._together(p_values)
+        judged = [
+            chain.judge(column, dates) for chain, column in zip(self.chains, rows.T, strict=True)
+        ]
+        weighted = sum(
+            np.nan_to_num(one.families) * chain.weights
+            for one, chain in zip(judged, self.chains, strict=True)
+        )  # (n, families)
+        families = dict(zip(FAMILIES, np.transpose(weighted), strict=True))
+        return self._together(np.column_stack([one.p_value for one in judged]), families)
 
-    def _together(self, p_values: FloatArray) -> Verdict:
+    def _together(self, p_values: FloatArray, families: dict[str, FloatArray]) -> Verdict:
         known = np.isfinite(p_values)
         judged = known.any(axis=1)
         least = np.where(known, p_values, 1.0).min(axis=1)
@@ -69,7 +72,7 @@ class NoveltyStream:
         parts = np.abs(np.log10(np.where(known, np.maximum(p_values, LEAST_P), 1.0)))  # (n, C)
         length = np.sqrt(np.square(parts).mean(axis=1, keepdims=True))
         contributions = parts / np.maximum(length, 1e-12) * score[:, None]
-        return Verdict(score, together, together < self.alarm_rate, contributions, {})
+        return Verdict(score, together, together < self.alarm_rate, contributions, families)
 
     def _check_order(self, times: Any) -> None:
         if times is None or not len(times):

@@ -18,6 +18,16 @@ FAR = 0.99  # share of the rows before that lay nearer to the line along which t
 SPREAD = 0.2  # of the score, below which not even the first channel is said to have made it
 
 
+NEWS = {
+    "value": "the value itself",
+    "squeezed": "its order of magnitude",
+    "calendar": "the value at this hour of the day or the week",
+    "level": "its level over hours or days",
+    "activity": "how often it jumps",
+}
+"""The families of `raravis.novelty`, in words."""
+
+
 @dataclass(frozen=True)
 class Companion:
     """Another channel, with which a channel goes: its values (n,) during an event and before."""
@@ -211,6 +221,14 @@ def models_said(alarmed: Mapping[str, bool]) -> str:
         return f"None of the {len(alarmed)} models raises the alarm alone; together they do."
     raises = "raises" if len(names) == 1 else "raise"
     return f"{len(names)} of {len(alarmed)} models {raises} the alarm alone: {joined(names)}."
+
+
+def news_said(families: Mapping[str, float]) -> str:
+    """What a chain found new in a row: its ways of looking, the largest first."""
+    whole = sum(families.values())
+    largest = sorted(families.items(), key=lambda item: -item[1])[:3]
+    parts = [f"{NEWS[name]} ({percent(news / whole)})" for name, news in largest if news > 0]
+    return f"What is new is {joined(parts)}." if parts else "Nothing in it is new by itself."
 
 
 def joined(words: Sequence[str]) -> str:

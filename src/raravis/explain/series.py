@@ -20,6 +20,7 @@ from raravis.explain.reasons import (
     goes_with,
     labels_said,
     models_said,
+    news_said,
     shares_said,
     what_it_did,
 )
@@ -207,9 +208,12 @@ class Explainer:
         return said
 
     def _verdicts(self, rows: IntArray) -> list[str]:
-        """What the members of the ensemble say of rows of the store, each alone."""
+        """What the members say of rows of the store: models each alone, a chain what is new."""
+        if self.layer is None:
+            peak = rows[np.nanargmax(self.score[rows])]
+            return [news_said({name: float(self.scores[name][peak]) for name in self._members()})]
         alarmed = {
-            name: bool((self.scores[name][rows] >= self._level_of(name)).any())
+            name: bool((self.scores[name][rows] >= self.layer.thresholds[name].level_).any())
             for name in self._members()
         }
         return [models_said(alarmed)] if alarmed else []
@@ -219,8 +223,9 @@ class Explainer:
     def _members(self) -> list[str]:
         return [name for name in self.scores if name != self.sense.scorer]
 
-    def _level_of(self, member: str) -> float:
-        return float(self.sense.layer.thresholds[member].level_)
+    def _level_of(self, member: str) -> float | None:
+        """The score from which on a member alarms alone; a chain's ways of looking never do."""
+        return float(self.layer.thresholds[member].level_) if self.layer else None
 
     def _shown_recordings(self) -> list[report.ReportRecording]:
         timelines = self._timelines(self.sense.scorer)

@@ -223,7 +223,9 @@ class SeriesSense(Sense):
         scores = {self.scorer: (verdict.score, verdict.p_value)}
         if len(verdict.members) > 1:
             for name, values in verdict.members.items():
-                scores[name] = values, self.layer.thresholds[name].p_values(values)
+                known = self._novelty is None
+                p = self.layer.thresholds[name].p_values(values) if known else np.nan * values
+                scores[name] = values, p
         contributions = np.nan_to_num(verdict.contributions)
         return block.end_s, {"windows": Rows(windows, scores, contributions)}
 
