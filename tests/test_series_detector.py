@@ -291,6 +291,17 @@ def test_novelty_of_several_channels_is_laid_to_the_one_that_changed():
     )
 
 
+def test_a_channel_without_values_does_not_hide_what_another_found_new():
+    rows = np.random.default_rng(1).normal(size=(900, 2))
+    rows[800, 0] = 30
+    whole = Detector("novelty", kind="series").update(rows[:801])
+    rows[:, 1] = np.nan
+    alone = Detector("novelty", kind="series").update(rows[:801])
+    assert alone.alarm[800] and whole.alarm[800]
+    assert alone.members["value"][800] > 1
+    assert np.isfinite(alone.score[200:]).all()
+
+
 def test_watch_without_a_run_learns_as_rows_come(daily):
     said = raravis("watch", "-", "--alarms", text=daily.read_text())
     alarms = [line.split(",") for line in said.splitlines()[1:]]

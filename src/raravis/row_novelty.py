@@ -55,23 +55,22 @@ class NoveltyStream:
         judged = [
             chain.judge(column, dates) for chain, column in zip(self.chains, rows.T, strict=True)
         ]
-        weighted = sum(
-            np.nan_to_num(one.families) * chain.weights
-            for one, chain in zip(judged, self.chains, strict=True)
-        )  # (n, families)
-        families = dict(zip(FAMILIES, np.transpose(weighted), strict=True))
-        return self._together(np.column_stack([one.p_value for one in judged]), families)
+        families = np.zeros((len(rows), len(FAMILIES)))
+        for one, chain in zip(judged, self.chains, strict=True):
+            known = one.families == one.families  # not NaN
+            families += np.where(known, one.families, 0.0) * chain.weights
+        p_values = np.stack([one.p_value for one in judged], axis=1)
+        return self._together(p_values, dict(zip(FAMILIES, families.T, strict=True)))
 
     def _together(self, p_values: FloatArray, families: dict[str, FloatArray]) -> Verdict:
-        known = np.isfinite(p_values)
-        judged = known.any(axis=1)
-        least = np.where(known, p_values, 1.0).min(axis=1)
-        together = np.clip(len(self.channels) * least, LEAST_P, 1.0)
-        together = np.where(judged, together, np.nan)
+        known = p_values == p_values  # not NaN
+        likely = np.where(known, np.maximum(p_values, LEAST_P), 1.0)  # (n, C)
+        together = np.minimum(len(self.channels) * likely.min(axis=1), 1.0)
+        together[~known.any(axis=1)] = np.nan
         score = np.abs(np.log10(together))
-        parts = np.abs(np.log10(np.where(known, np.maximum(p_values, LEAST_P), 1.0)))  # (n, C)
-        length = np.sqrt(np.square(parts).mean(axis=1, keepdims=True))
-        contributions = parts / np.maximum(length, 1e-12) * score[:, None]
+        parts = np.abs(np.log10(likely))
+        length = np.sqrt(np.einsum("nc,nc->n", parts, parts) / len(self.channels))
+        contributions = parts * (score / np.maximum(length, 1e-12))[:, None]
         return Verdict(score, together, together < self.alarm_rate, contributions, families)
 
     def _check_order(self, times: Any) -> None:
