@@ -95,6 +95,7 @@ def test_evaluate_stands_beside_chance_and_loudness(found, chorus, tmp_path):
     assert "recall at 15/h" in scorers["rarity"] and "recall at 60/h" in scorers["rarity"]
 
 
+@pytest.mark.slow
 def test_score_adds_new_recordings_to_another_run(found, chorus, tmp_path):
     done = raravis("score", found[0], chorus[0], "--out", tmp_path / "other", "--json")
     assert done.returncode == 0, done.stderr
@@ -126,6 +127,7 @@ def test_nothing_readable_exits_with_two(tmp_path):
     assert "broken.wav" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_skipped_is_listed_and_strict_fails(chorus, tmp_path):
     (tmp_path / "broken.wav").write_text("no sound")
     arguments = ["fit", chorus[0], tmp_path, *QUICK]
