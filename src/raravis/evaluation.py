@@ -22,6 +22,7 @@ from raravis.metrics import (
     detection_delay,
     event_recall,
     event_scores,
+    labelled_runs,
     recall_at_false_alarms,
     vus_pr,
 )
@@ -87,9 +88,8 @@ def labelled_events(source: RowSource, recordings: Sequence[Recording]) -> Known
     for number, recording in enumerate(source.recordings):
         series = source.read(number, 0, source.rows[number])
         if series.labels is not None and recording.name in index:
-            rises = np.flatnonzero(np.diff(series.labels.astype(int), prepend=0, append=0))
-            first, last = rises[::2], rises[1::2] - 1  # of each labelled stretch
-            ends_s = series.time_s[last] + source.interval_s
+            first, stop = labelled_runs(series.labels).T
+            ends_s = series.time_s[stop - 1] + source.interval_s
             parts.append(Windows.of(index[recording.name], series.time_s[first], ends_s))
     known = Windows.concatenate(parts)
     if not len(known):

@@ -24,13 +24,15 @@ from raravis.explain.reasons import (
     shares_said,
     what_it_did,
 )
+from raravis.explain.words import counted, names_of
+from raravis.metrics import labelled_runs
 from raravis.progress import Progress
 from raravis.report.page import duration_words
 from raravis.row_layer import BREAK, RowLayer
 from raravis.senses.series import SeriesSense
 from raravis.series.rows import Series, unbroken
 from raravis.store import Store
-from raravis.windows import Event, FloatArray, IntArray, Recording
+from raravis.windows import Event, FloatArray, IntArray
 
 MOST_POINTS = 20_000
 LONGEST_ROWS = 20_000  # shown of one event
@@ -70,7 +72,7 @@ class Explainer:
         events = self.store.events()
         summary = self.folder / "run.toml"
         return report.Report(
-            title="What is rare in " + _names(self.recordings),
+            title="What is rare in " + names_of(self.recordings),
             created=datetime.now().astimezone().isoformat(" ", "minutes"),
             summary=self._summary(len(events)),
             threshold=report.Threshold(
@@ -186,7 +188,7 @@ class Explainer:
             )
             for c in telling
         ]
-        known = [] if series.labels is None else _stretches(series, self.interval_s)
+        known = _stretches(series, self.interval_s)
         return report.Chart(series.time_s, lines, self.score[rows], known)
 
     def _doings(self, series: Series, first: int, telling: Sequence[int]) -> list[str]:
@@ -273,9 +275,9 @@ class Explainer:
 
     def _read(self) -> str:
         """How much was gone through."""
-        rows = f"{_count(len(self.score), 'row')} of {_count(len(self.channels), 'channel')}"
+        rows = f"{counted(len(self.score), 'row')} of {counted(len(self.channels), 'channel')}"
         several = len(self.recordings) > 1
-        return rows + (f" in {_count(len(self.recordings), 'recording')}" if several else "")
+        return rows + (f" in {counted(len(self.recordings), 'recording')}" if several else "")
 
     def _summary(self, events: int) -> list[tuple[str, str]]:
         judged = np.isfinite(self.score)
@@ -350,20 +352,8 @@ def _alike_said(profiles: FloatArray, place: int, most: int) -> list[str]:
 
 def _stretches(series: Series, interval_s: float) -> list[tuple[float, float]]:
     """From when to when the labels of a series call it anomalous."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], series.labels, [0]]).astype(int)))
+    labels = np.zeros(len(series)) if series.labels is None else series.labels
     return [
         (float(series.time_s[first]), float(series.time_s[stop - 1]) + interval_s)
-        for first, stop in edges.reshape(-1, 2)
+        for first, stop in labelled_runs(labels)
     ]
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def _names(recordings: Sequence[Recording]) -> str:
-    if not recordings:
-        return "nothing"
-    if len(recordings) == 1:
-        return recordings[0].name
-    return f"{len(recordings)} recordings"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,11 +11,12 @@ import numpy as np
 
 from raravis import report
 from raravis.explain.points import points
+from raravis.explain.words import counted, names_of
 from raravis.progress import Progress
 from raravis.senses.sound import SoundSense
 from raravis.showroom import Showroom
 from raravis.store import Store
-from raravis.windows import BoolArray, Event, Recording, Windows
+from raravis.windows import BoolArray, Event, Windows
 
 MOST_POINTS = 200_000
 AROUND_S = 0.5  # shown before and after an event
@@ -48,7 +48,7 @@ class Explainer:
             shown.append(self._event(rank, event, neighbours))
         progress("explaining", len(shown), max(1, len(shown)))
         return report.Report(
-            title="What is rare in " + _names(self.recordings),
+            title="What is rare in " + names_of(self.recordings),
             created=datetime.now().astimezone().isoformat(" ", "minutes"),
             summary=self._summary(len(events)),
             threshold=report.Threshold(
@@ -221,7 +221,7 @@ class Explainer:
     def _summary(self, events: int) -> list[tuple[str, str]]:
         hours = sum(r.duration_s for r in self.recordings) / 3600
         summary = [
-            ("Listened to", f"{_duration(hours)} in {_count(len(self.recordings), 'recording')}"),
+            ("Listened to", f"{_duration(hours)} in {counted(len(self.recordings), 'recording')}"),
             ("Rare events", str(events)),
         ]
         if self.sense.main_layer == "segments":
@@ -268,15 +268,3 @@ def _hz(value: float) -> str:
 def _duration(hours: float) -> str:
     minutes = round(hours * 60)
     return f"{minutes} min" if minutes < 120 else f"{hours:.1f} h"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def _names(recordings: Sequence[Recording]) -> str:
-    if not recordings:
-        return "nothing"
-    if len(recordings) == 1:
-        return recordings[0].name
-    return f"{len(recordings)} recordings"
