@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raravis.errors import DataError
-from raravis.series.layouts import nab_labels
+from raravis.row_novelty import dates_of
+from raravis.series.nab import in_windows
 from raravis.sources.series import SeriesSource
 from real_data import real_data
 
@@ -37,16 +37,11 @@ def test_nab(tmp_path):
     rows = "".join(f"2014-04-01 00:{5 * i:02d}:00,{20.5 + i}\n" for i in range(6))
     write(tmp_path / "data" / "realTweets" / "AAPL.csv", "timestamp,value\n" + rows)
     windows = {"realTweets/AAPL.csv": [["2014-04-01 00:05:00.000", "2014-04-01 00:12:00.000"]]}
-    labels = write(tmp_path / "labels" / "combined_windows.json", json.dumps(windows))
     series, source = only(tmp_path / "data")
     assert (source.channels, source.interval_s) == (("value",), 300)
     np.testing.assert_array_equal(series.values[:, 0], 20.5 + np.arange(6))
-    found = nab_labels(labels, source.recordings[0].name, series)
+    found = in_windows(dates_of(series), windows[source.recordings[0].name])
     np.testing.assert_array_equal(found, [False, True, True, False, False, False])
-    with pytest.raises(DataError, match=r"has no windows of 'other\.csv'"):
-        nab_labels(labels, "other.csv", series)
-    with pytest.raises(DataError, match="cannot be read as NAB's windows"):
-        nab_labels(tmp_path / "none.json", "other.csv", series)
 
 
 def test_skab(tmp_path):
@@ -280,6 +275,6 @@ def test_the_windows_of_nab_cover_the_rows_that_they_should():
     runs = 0
     for number, recording in enumerate(source.recordings):
         series = source.read(number, 0, source.rows[number])
-        labels = nab_labels(nab / "labels" / "combined_windows.json", recording.name, series)
+        labels = in_windows(dates_of(series), windows[recording.name])
         runs += int((np.diff(labels, prepend=False) & labels).sum())
     assert runs == sum(map(len, windows.values())) == 116

@@ -121,10 +121,7 @@ def read_corpus(folder: Path) -> Iterator[File]:
             table = pd.read_csv(path)
         except OSError as error:
             raise DataError(f"NAB's {name} is not in {folder / 'data'}: {error}") from error
-        times = pd.to_datetime(table["timestamp"])
-        labels = np.zeros(len(table), dtype=bool)
-        for first, last in windows:
-            labels |= times.between(pd.Timestamp(first), pd.Timestamp(last)).to_numpy()
+        labels = nab.in_windows(pd.to_datetime(table["timestamp"]), windows)
         values = table["value"].to_numpy(dtype=np.float64)
         yield File(name.removesuffix(".csv"), table["timestamp"], values, labels)
 

@@ -12,19 +12,17 @@ shape, write a function `(path, reading) -> Sheet` and call it there.
 from __future__ import annotations
 
 import ast
-import json
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from raravis.errors import DataError, RecordingError
+from raravis.errors import RecordingError
 from raravis.series.columns import Reading, sheet_of
 from raravis.series.parquet import ParquetSheet
 from raravis.series.rows import Series
@@ -119,33 +117,6 @@ def _open_smd(path: Path, reading: Reading) -> HeldSheet:
         for folder in ("train", "test", "test_label")
     )
     return _train_then_test(path, train, test, label[:, 0] != 0)
-
-
-# --- labels beside the data --------------------------------------------------------------------
-
-
-def nab_labels(windows_file: Path, name: str, series: Series) -> BoolArray:
-    """Which rows of a series of NAB lie in its windows, both ends included, (n,).
-
-    windows_file  labels/combined_windows.json.
-    name          of the series in it, such as "realTweets/Twitter_volume_AAPL.csv".
-
-    Raises DataError where the file or the series in it is missing.
-
-    Source: Lavin & Ahmad 2015, arXiv:1510.03336.
-    """
-    try:
-        windows = json.loads(windows_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{windows_file} cannot be read as NAB's windows ({error})") from error
-    if name not in windows or series.start_time is None:
-        raise DataError(f"{windows_file} has no windows of {name!r}, or its rows have no times")
-    began = series.start_time.replace(tzinfo=None)
-    labels = np.zeros(len(series), dtype=bool)
-    for pair in windows[name]:
-        first_s, last_s = ((datetime.fromisoformat(t) - began).total_seconds() for t in pair)
-        labels |= (series.time_s >= first_s) & (series.time_s <= last_s)
-    return labels
 
 
 # --- numpy -------------------------------------------------------------------------------------

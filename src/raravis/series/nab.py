@@ -12,11 +12,12 @@ Source: Lavin & Ahmad 2015, arXiv:1510.03336, and the scoring code of NAB 1.1 wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from raravis.errors import DataError
@@ -151,6 +152,19 @@ def final_scores(corpus: Mapping[str, Rows]) -> dict[str, tuple[float, float]]:
 def probation(rows: int) -> int:
     """How many rows at the beginning are not scored."""
     return min(int(PROBATION * rows), PROBATION_ROWS)
+
+
+def in_windows(times: npt.ArrayLike, windows: Iterable[Sequence[str]]) -> BoolArray:
+    """Which of the rows (n,) lie in windows, both ends included.
+
+    times    (n,) datetime64, by the clock of the file, in any order.
+    windows  first and last time of each, as labels/combined_windows.json has them.
+    """
+    clock = np.asarray(times, dtype="datetime64[us]")
+    inside = np.zeros(len(clock), dtype=bool)
+    for first, last in windows:
+        inside |= (clock >= np.datetime64(first)) & (clock <= np.datetime64(last))
+    return inside
 
 
 # --- results on disk -----------------------------------------------------------------------------
