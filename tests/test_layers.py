@@ -24,13 +24,14 @@ FLOORS = {
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
     "raravis.row_novelty raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
-    "raravis.training",
+    "raravis.training raravis.inference raravis.course",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
-    "raravis.segments raravis.store raravis.store. raravis.folders raravis.novelty "
-    "raravis.novelty.",
+    "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
+    "raravis.folders raravis.novelty raravis.novelty.",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
-    "raravis.blocks raravis.times raravis.pictures raravis.durable raravis.series "
+    "raravis.blocks raravis.distributed raravis.sampling raravis.journal "
+    "raravis.times raravis.pictures raravis.durable raravis.series "
     "raravis.series.",
     1: "raravis.errors",
 }
@@ -46,6 +47,10 @@ MEMBERS = (
 TORCH_ROOMS = (
     "raravis.sound.features",
     "raravis.blocks",
+    "raravis.checkpoints",
+    "raravis.course",
+    "raravis.distributed",
+    "raravis.inference",
     "raravis.networks",
     "raravis.models.autoencoder",
     "raravis.models.series_autoencoders",

@@ -10,6 +10,7 @@ from torch import Tensor
 from raravis import models
 from raravis.blocks import seeded
 from raravis.errors import ParameterError
+from raravis.inference import Inference
 from raravis.models.series_autoencoders import (
     Conv1dAutoencoder,
     DenseAutoencoder,
@@ -17,7 +18,7 @@ from raravis.models.series_autoencoders import (
     VariationalAutoencoder,
 )
 from raravis.networks import Network
-from raravis.training import Inference, Training
+from raravis.training import Training
 
 NAMES = ["conv1d-ae", "dense-ae", "lstm-ae", "vae"]
 SHAPES = [(1, 2, 1), (1, 16, 1), (38, 16, 1), (3, 7, 1), (1, 64, 50), (2, 1, 9), (5, 1, 1)]

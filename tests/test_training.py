@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from raravis.benchmarks import training as benchmark
 from raravis.blocks import seeded
 from raravis.errors import DataError, ParameterError, RunError
+from raravis.inference import Inference
+from raravis.journal import Journal
 from raravis.models.autoencoder import ConvAutoencoder
 from raravis.networks import Hardware, Network, multiplies_bfloat16
 from raravis.progress import Progress
-from raravis.training import Inference, Training
+from raravis.training import Training
 from raravis.windows import FloatArray
 
 SHAPE = (1, 16, 13)
@@ -50,9 +52,9 @@ class Slope(Network):
         self.weight = nn.Parameter(torch.zeros(()))
         self.seen: list[float] = []
 
-    def loss(self, batch: Tensor) -> Tensor:
+    def parts(self, batch: Tensor) -> dict[str, Tensor]:
         self.seen += batch[:, 0, 0, 0].tolist()
-        return (self.weight - batch.mean()) ** 2
+        return {"apart": (self.weight - batch.mean()) ** 2}
 
 
 def ramp(count: int) -> FloatArray:
@@ -130,7 +132,7 @@ def test_windows_may_lie_on_disk_in_half_precision(tmp_path: Path) -> None:
 def test_progress_counts_every_step() -> None:
     seen: list[tuple[str, float, float]] = []
     Training(epochs=2, batch=5, validation=0, patience=9).fit(
-        Slope(), ramp(10), progress=lambda *step: seen.append(step)
+        Slope(), ramp(10), journal=Journal(lambda *step: seen.append(step))
     )
     assert seen == [("training", float(n), 4) for n in (1, 2, 3, 4)]
 
@@ -169,11 +171,12 @@ def killed_after(steps: int) -> Progress:
 def test_training_that_was_cut_off_ends_as_if_it_had_not_been(steps: int, tmp_path: Path) -> None:
     training, whole, broken, again = TRAINING, network_of(), network_of(), network_of()
     history = training.fit(whole, windows_of(40))
-    checkpoint = tmp_path / "network.pt"
     with pytest.raises(Killed):
-        training.fit(broken, windows_of(40), checkpoint=checkpoint, progress=killed_after(steps))
-    assert checkpoint.exists() is (steps > 5)
-    resumed = training.fit(again, windows_of(40), checkpoint=checkpoint)
+        training.fit(
+            broken, windows_of(40), journal=Journal(killed_after(steps), tmp_path, every_s=0)
+        )
+    assert newest(tmp_path).stem == f"{steps:08d}"
+    resumed = training.fit(again, windows_of(40), journal=Journal(folder=tmp_path))
     assert_same(weights(whole), weights(again))
     assert resumed.loss == history.loss
     assert resumed.validation_loss == history.validation_loss
@@ -181,46 +184,47 @@ def test_training_that_was_cut_off_ends_as_if_it_had_not_been(steps: int, tmp_pa
 
 def test_a_finished_training_asked_again_gives_its_weights_at_once(tmp_path: Path) -> None:
     first, second = network_of(), network_of(seed=5)
-    TRAINING.fit(first, windows_of(40), checkpoint=tmp_path / "network.pt")
-    TRAINING.fit(
-        second, windows_of(40), checkpoint=tmp_path / "network.pt", progress=killed_after(0)
-    )
+    TRAINING.fit(first, windows_of(40), journal=Journal(folder=tmp_path))
+    TRAINING.fit(second, windows_of(40), journal=Journal(killed_after(0), tmp_path))
     assert_same(weights(first), weights(second))
 
 
 def test_what_a_kill_left_half_written_does_no_harm(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "network.pt"
     with pytest.raises(Killed):
-        TRAINING.fit(network_of(), windows_of(40), checkpoint=checkpoint, progress=killed_after(9))
-    (tmp_path / "network.pt.tmp").write_bytes(checkpoint.read_bytes()[:1000])
+        TRAINING.fit(
+            network_of(), windows_of(40), journal=Journal(killed_after(9), tmp_path, every_s=0)
+        )
+    (tmp_path / "checkpoints/00000010.pt.tmp").write_bytes(newest(tmp_path).read_bytes()[:1000])
     whole, again = network_of(), network_of()
     TRAINING.fit(whole, windows_of(40))
-    TRAINING.fit(again, windows_of(40), checkpoint=checkpoint)
+    TRAINING.fit(again, windows_of(40), journal=Journal(folder=tmp_path))
     assert_same(weights(whole), weights(again))
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "network.pt"
-    TRAINING.fit(network_of(), windows_of(40), checkpoint=checkpoint)
+    TRAINING.fit(network_of(), windows_of(40), journal=Journal(folder=tmp_path))
     other = dataclasses.replace(TRAINING, batch=16)
     with pytest.raises(RunError, match=r"a training with batch 8 \(here 16\): use the same"):
-        other.fit(network_of(), windows_of(40), checkpoint=checkpoint)
+        other.fit(network_of(), windows_of(40), journal=Journal(folder=tmp_path))
     with pytest.raises(RunError, match=r"windows 40 x 1 x 16 x 13 \(here 41 x 1 x 16 x 13\)"):
-        TRAINING.fit(network_of(), windows_of(41), checkpoint=checkpoint)
+        TRAINING.fit(network_of(), windows_of(41), journal=Journal(folder=tmp_path))
     with pytest.raises(RunError, match=r"belongs to another network: build the same one"):
-        TRAINING.fit(ConvAutoencoder(SHAPE, width=4), windows_of(40), checkpoint=checkpoint)
+        TRAINING.fit(
+            ConvAutoencoder(SHAPE, width=4), windows_of(40), journal=Journal(folder=tmp_path)
+        )
+
+
+def newest(folder: Path) -> Path:
+    return max(folder.glob("checkpoints/0*.pt"))
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", "truncated"])
 def test_a_broken_checkpoint_is_refused(content: bytes | str, tmp_path: Path) -> None:
-    checkpoint = tmp_path / "network.pt"
-    TRAINING.fit(network_of(), windows_of(40), checkpoint=checkpoint)
-    whole = checkpoint.read_bytes()
-    checkpoint.write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
-    with pytest.raises(
-        RunError, match=r"network\.pt is no whole checkpoint: delete it to start over"
-    ):
-        TRAINING.fit(network_of(), windows_of(40), checkpoint=checkpoint)
+    TRAINING.fit(network_of(), windows_of(40), journal=Journal(folder=tmp_path))
+    whole = newest(tmp_path).read_bytes()
+    newest(tmp_path).write_bytes(whole[: len(whole) // 2] if isinstance(content, str) else content)
+    with pytest.raises(RunError, match=r"no checkpoint in .* can be read, of 1: delete the folder"):
+        TRAINING.fit(network_of(), windows_of(40), journal=Journal(folder=tmp_path))
 
 
 # --- refusals ------------------------------------------------------------------------------------

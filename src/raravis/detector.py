@@ -23,6 +23,7 @@ from raravis.configuration import read_toml
 from raravis.durable import write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.folders import find_files
+from raravis.journal import Journal
 from raravis.progress import Progress, silent
 from raravis.registry import check_options
 from raravis.senses import Options, Paths, Sense
@@ -104,11 +105,17 @@ class Detector:
     def _settle(self, kind: str) -> None:
         self._senses = {kind: self._senses[kind]}
 
-    def fit(self, paths: Paths | Source, progress: Progress = silent) -> Self:
-        """Learns what is ordinary in recordings; needs no labels."""
+    def fit(
+        self, paths: Paths | Source, progress: Progress = silent, journal: Journal | None = None
+    ) -> Self:
+        """Learns what is ordinary in recordings; needs no labels.
+
+        journal  where its traces are kept, from which learning that was cut off goes on; it has
+                 a `progress` of its own.
+        """
         source = paths if isinstance(paths, Source) else self.open(paths)
         self._settle("series" if isinstance(source, RowSource) else self.kind)
-        self.sense.learn(source, progress)
+        self.sense.learn(source, journal or Journal(progress))
         self.is_fitted = True
         return self
 

@@ -19,18 +19,20 @@ import torch
 
 from raravis import models, scorers, thresholds
 from raravis.blocks import seeded
+from raravis.course import History
 from raravis.encoded import Encoded
 from raravis.errors import RunError
+from raravis.inference import Inference
+from raravis.journal import SILENT, Journal
 from raravis.judges import Judge
 from raravis.learned import State
 from raravis.listening import Heard, Lesson
 from raravis.networks import Network
-from raravis.progress import Progress, silent
 from raravis.registry import check_options
 from raravis.segments import spread
 from raravis.sound.features import Standardise
 from raravis.store import Rows
-from raravis.training import Inference, Training
+from raravis.training import Training
 from raravis.windows import FloatArray, Windows
 
 Options = dict[str, Any]
@@ -81,14 +83,14 @@ class SegmentLayer:
         self.model = _create(models, model)
         self.judges = make_judges(chosen, threshold)
 
-    def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
+    def learn(self, lesson: Lesson, journal: Journal = SILENT) -> None:
         """Fits descriptors and judges. Raises NothingToRead where no event was heard."""
-        progress("describing sound events", 0, 1)
+        journal.progress("describing sound events", 0, 1)
         self.model.fit(lesson.excerpts)
         encoded = self.model.encode(lesson.excerpts)
         for judge in self.judges.values():
             judge.fit(encoded, lesson.hours)
-        progress("describing sound events", 1, 1)
+        journal.progress("describing sound events", 1, 1)
 
     def judge(self, heard: Heard) -> dict[str, Rows]:
         """Rows of both layers: the events that the block owns, and their scores spread over its
@@ -150,14 +152,15 @@ class WindowLayer:
         self.judges = make_judges(chosen, threshold)
         self.standardise = Standardise()
         self.inference: Inference | None = None
+        self.history = History()
 
-    def learn(self, lesson: Lesson, progress: Progress = silent) -> None:
+    def learn(self, lesson: Lesson, journal: Journal = SILENT) -> None:
         """Learns the scale of the clips, trains the network, fits the judges."""
         self.standardise.update(lesson.clips)
         clips = lesson.clips[:, None].copy()  # (N, 1, F, T) float16, half the memory
         for part in _portions(clips):
             part[...] = self.standardise.apply(part)
-        self.training.fit(self.network, clips, progress=progress)
+        self.history = self.training.fit(self.network, clips, journal=journal.within(self.name))
         self.inference = Inference(self.network)
         encoded = Encoded.concatenate([self.encode(part) for part in _portions(lesson.clips)])
         for judge in self.judges.values():

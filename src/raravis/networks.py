@@ -1,6 +1,6 @@
 """The contract between a network and whoever runs it, and the hardware that it runs on.
 
-One batch format, two verbs: windows (B, C, H, W) in, `loss` or `encode` out.
+One batch format, two verbs: windows (B, C, H, W) in, `parts` of the loss or `encode` out.
 """
 
 from __future__ import annotations
@@ -34,9 +34,19 @@ class Network(nn.Module):
     is made float32 first.
     """
 
+    def parts(self, batch: Tensor) -> dict[str, Tensor]:
+        """What training makes small, by name; their sum is the loss.
+
+        A part is (B,), one number for each window, of which the mean counts; by the sum of these
+        windows are pruned. Or it is a scalar that couples the windows of the batch: then it is
+        computed from `distributed.gathered(...)`, so that it means the whole batch however many
+        processes share it.
+        """
+        raise TypeError(f"{type(self).__name__} defines no parts(batch)")
+
     def loss(self, batch: Tensor) -> Tensor:
-        """What training makes small: a scalar, the mean over the windows of the batch."""
-        raise TypeError(f"{type(self).__name__} defines no loss(batch)")
+        """The sum of the parts, a scalar, where one process has the whole batch."""
+        return torch.stack([part.mean() for part in self.parts(batch).values()]).sum()
 
     def encode(self, batch: Tensor) -> Codes:
         """Embedding and terms of each window; called without gradients, in eval mode."""

@@ -14,11 +14,11 @@ import numpy as np
 from raravis import thresholds
 from raravis.configuration import Table
 from raravis.errors import DataError, ParameterError
+from raravis.journal import SILENT, Journal
 from raravis.learned import State
 from raravis.models import known_scores, row_scores
-from raravis.progress import Progress, silent
 from raravis.row_ensemble import RowEnsemble
-from raravis.row_networks import make_member
+from raravis.row_networks import RowNetwork, make_member
 from raravis.series.rows import Scaling, Series, filled, unbroken
 from raravis.windows import BoolArray, FloatArray
 
@@ -94,7 +94,7 @@ class RowLayer:
     # --- learning ----------------------------------------------------------------------------
 
     def learn(
-        self, stretches: Sequence[FloatArray], interval_s: float, progress: Progress = silent
+        self, stretches: Sequence[FloatArray], interval_s: float, journal: Journal = SILENT
     ) -> None:
         """Learns from stretches (n, C) in the channels' own units, NaN where a value is missing.
 
@@ -103,11 +103,12 @@ class RowLayer:
         """
         self.interval_s = float(interval_s)
         scaled = self._scaled(stretches)
-        progress("learning", 0, 2)
+        journal.progress("learning", 0, 2)
         seen, held = held_out(scaled, 4 * self.model.context)
+        self._hand_on(journal.within("held-out"))
         self.model.fit(seen)
         judged = [self.model.judge(rows) for rows in held]
-        progress("learning", 1, 2)
+        journal.progress("learning", 1, 2)
         for name, threshold in self.thresholds.items():
             ordinary = np.concatenate(
                 [
@@ -117,8 +118,15 @@ class RowLayer:
             )
             threshold.fit(ordinary, max(1, len(ordinary)) * self.interval_s / 3600)
         self.model = self._fresh()
+        self._hand_on(journal)
         self.model.fit(scaled)
-        progress("learning", 2, 2)
+        journal.progress("learning", 2, 2)
+
+    def _hand_on(self, journal: Journal) -> None:
+        """Gives each network in the model the journal of its own training."""
+        for name, model in self.model.models.items():
+            if isinstance(model, RowNetwork):
+                model.journal = journal.within(name)
 
     def _scaled(self, stretches: Sequence[FloatArray]) -> list[FloatArray]:
         context = self.model.context

@@ -15,14 +15,17 @@ import torch
 from raravis import models
 from raravis.blocks import seeded
 from raravis.configuration import Table, complete
+from raravis.course import History
 from raravis.errors import ParameterError, RunError
+from raravis.inference import Inference
+from raravis.journal import SILENT
 from raravis.learned import Learned, State
 from raravis.models import RowModel
 from raravis.networks import Network
 from raravis.registry import check_options, parameters
 from raravis.series.residuals import ResidualScale, long_enough
 from raravis.series.rows import strided
-from raravis.training import History, Inference, Training
+from raravis.training import Training
 from raravis.windows import FloatArray, IntArray
 
 CHUNK = 1024  # windows rebuilt at once: 2.5 MB with 38 channels of 16 rows
@@ -61,6 +64,7 @@ class RowNetwork(RowModel):
     seed           of the first weights, of the drawing, and of training where it has none itself.
 
     history      how training went; empty in a model that was loaded.
+    journal      of its training; whoever holds the run may set it before `fit`.
     after_epoch  called with the number of each epoch that ended; there this model can be asked for
                  contributions as it stands.
 
@@ -90,6 +94,7 @@ class RowNetwork(RowModel):
         self.context = window - 1
         self.history = History()
         self.after_epoch: Callable[[int], None] | None = None
+        self.journal = SILENT
         with seeded(seed):  # the first weights follow the seed alone
             made = models.create(**network, shape=(channels, window, 1))
         self.network_ = Weights(made, self.training.device, self.training.precision)
@@ -105,7 +110,9 @@ class RowNetwork(RowModel):
                 self._measure(windows)
                 self.after_epoch(epoch)
 
-        self.history = self.training.fit(self.network_.network, windows, after_epoch=look)
+        self.history = self.training.fit(
+            self.network_.network, windows, journal=self.journal, after_epoch=look
+        )
         self._measure(windows)
         return self
 

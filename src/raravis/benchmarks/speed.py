@@ -21,12 +21,12 @@ import torch
 
 from raravis import models
 from raravis.detector import Detector
+from raravis.inference import Inference
 from raravis.listening import Listener
 from raravis.networks import Network
 from raravis.sound.features import LogMel, Standardise
 from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 from raravis.sources.audio import AudioSource
-from raravis.training import Inference
 from raravis.windows import FloatArray
 
 Row = dict[str, Any]

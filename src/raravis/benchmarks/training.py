@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from raravis import models
+from raravis.inference import Inference
 from raravis.networks import Hardware, Network
-from raravis.training import Inference, Training
+from raravis.training import Training
 from raravis.windows import FloatArray
 
 Row = dict[str, Any]

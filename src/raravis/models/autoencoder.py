@@ -12,7 +12,6 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from raravis.blocks import ConvBlock, UpBlock, before_doubling
 from raravis.errors import ParameterError
@@ -96,15 +95,14 @@ class ConvAutoencoder(Network):
                 maps = torch.cat([maps, skips.pop()], dim=1)
         return codes, self.paint(maps)
 
-    def loss(self, batch: Tensor) -> Tensor:
-        """Mean squared error over everything in the batch: a scalar."""
-        return mse_loss(self(batch)[1].float(), batch)
+    def parts(self, batch: Tensor) -> dict[str, Tensor]:
+        """The mean squared error of each window."""
+        return {"reconstruction": _errors(self(batch)[1], batch)}
 
     def encode(self, batch: Tensor) -> Codes:
         """The code, and the mean squared error of each window as "reconstruction"."""
         codes, rebuilt = self(batch)
-        error = (rebuilt.float() - batch).square().mean(dim=(1, 2, 3))  # (B,)
-        return Codes(codes, {"reconstruction": error})
+        return Codes(codes, {"reconstruction": _errors(rebuilt, batch)})
 
     def reconstruct(self, batch: Tensor) -> Tensor:
         """What the code alone brings back (with `unet`, the code and the skips)."""
@@ -116,6 +114,11 @@ class ConvAutoencoder(Network):
         if self.doubles and isinstance(self.paint, nn.Conv2d):
             self.up[-1] = cast(UpBlock, self.up[-1])[0]
             self.paint = before_doubling(self.paint)
+
+
+def _errors(rebuilt: Tensor, batch: Tensor) -> Tensor:
+    """Mean squared error of each window, (B,)."""
+    return (rebuilt.float() - batch).square().mean(dim=(1, 2, 3))
 
 
 def _checked(shape: tuple[int, ...], latent: int, width: int) -> tuple[int, int, int]:

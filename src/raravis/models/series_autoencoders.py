@@ -16,7 +16,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 
 from raravis.errors import ParameterError
 from raravis.models import register
@@ -59,9 +58,9 @@ class Autoencoder(Network):
         codes: Tensor = self.encoder(batch)
         return codes
 
-    def loss(self, batch: Tensor) -> Tensor:
-        """Mean squared error over everything in the batch: a scalar."""
-        return mse_loss(self.reconstruct(batch).float(), batch)
+    def parts(self, batch: Tensor) -> dict[str, Tensor]:
+        """The mean squared error of each window."""
+        return {"reconstruction": _errors(self.reconstruct(batch), batch)}
 
     def encode(self, batch: Tensor) -> Codes:
         """The code, and the mean squared error of each window as "reconstruction"."""
@@ -213,12 +212,14 @@ class VariationalAutoencoder(Autoencoder):
         mean, log_variance = super().codes(batch).float().chunk(2, dim=1)
         return mean, log_variance
 
-    def loss(self, batch: Tensor) -> Tensor:
-        """Squared error through a blurred code plus beta kl, per value: a scalar."""
+    def parts(self, batch: Tensor) -> dict[str, Tensor]:
+        """Squared error through a blurred code, and beta kl, per value of each window."""
         mean, log_variance = self._moments(batch)
         blurred = mean + torch.randn_like(mean) * (log_variance / 2).exp()
-        error = mse_loss(self.decoder(blurred).float(), batch)
-        return error + self.beta * _kl(mean, log_variance).mean() / math.prod(self.shape)
+        return {
+            "reconstruction": _errors(self.decoder(blurred), batch),
+            "kl": _kl(mean, log_variance) * (self.beta / math.prod(self.shape)),
+        }
 
     def encode(self, batch: Tensor) -> Codes:
         """Means of the codes; "reconstruction", the mean squared error from them, and "kl"."""

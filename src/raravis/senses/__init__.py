@@ -14,8 +14,8 @@ from typing import Any
 
 from raravis.configuration import complete
 from raravis.errors import ParameterError
+from raravis.journal import Journal
 from raravis.learned import State
-from raravis.progress import Progress
 from raravis.registry import Registry, parameters
 from raravis.sources import Source
 from raravis.store import Rows
@@ -60,7 +60,7 @@ class Sense(ABC):
         """The recordings under `paths`, cut as this sense cuts them."""
 
     @abstractmethod
-    def learn(self, source: Any, progress: Progress) -> None:
+    def learn(self, source: Any, journal: Journal) -> None:
         """Learns what is ordinary in what `open` gave."""
 
     @abstractmethod

@@ -13,10 +13,10 @@ import pandas as pd
 from raravis import thresholds
 from raravis.configuration import complete
 from raravis.errors import ParameterError, RecordingError, RunError
+from raravis.journal import SILENT, Journal
 from raravis.learned import State
 from raravis.listening import spread_evenly
 from raravis.novelty import NoveltyChain
-from raravis.progress import Progress, silent
 from raravis.row_ensemble import default_members, member_names
 from raravis.row_layer import RowLayer, RowStream, Verdict
 from raravis.row_networks import complete_member, complete_training
@@ -135,7 +135,7 @@ class SeriesSense(Sense):
 
     # --- learning ----------------------------------------------------------------------------
 
-    def learn(self, source: RowSource, progress: Progress = silent) -> None:
+    def learn(self, source: RowSource, journal: Journal = SILENT) -> None:
         """Learns from a bounded, even sample of the rows that may be learned from."""
         self._interval_s = source.interval_s
         if self.config["model"] == [DEFAULT] and lives_by_the_clock(source):
@@ -145,7 +145,7 @@ class SeriesSense(Sense):
         if self._novelty is None:
             stretches = self._lesson(source)
             self._build()
-            self.layer.learn(stretches, source.interval_s, progress)
+            self.layer.learn(stretches, source.interval_s, journal)
 
     def _alarm_rate(self) -> float:
         """Share of ordinary rows that may alarm, as the threshold has it."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from raravis import models, scorers, thresholds
 from raravis.configuration import complete
 from raravis.errors import ParameterError
+from raravis.journal import SILENT, Journal
 from raravis.layers import SegmentLayer, WindowLayer, joined
 from raravis.learned import State
 from raravis.listening import Listener, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
-from raravis.progress import Progress, silent
 from raravis.segments import Segmenter
 from raravis.senses import Options, Paths, Sense, completed, named, prefixed, register, under
 from raravis.sound.audiofile import SUFFIXES
@@ -110,13 +110,13 @@ class SoundSense(Sense):
         several = [paths] if isinstance(paths, str | Path) else list(paths)
         return AudioSource(several, **self.config["source"])
 
-    def learn(self, source: SoundSource, progress: Progress = silent) -> None:
+    def learn(self, source: SoundSource, journal: Journal = SILENT) -> None:
         """Learns from a bounded, even sample of the recordings."""
         self._build(source.rate_hz)
         settings = {**self.config["learn"], "seed": self.config["seed"]}
-        lesson = take_lesson(self.listener, source, **settings, progress=progress)
+        lesson = take_lesson(self.listener, source, **settings, progress=journal.progress)
         for layer in self.layers.values():
-            layer.learn(lesson, progress)
+            layer.learn(lesson, journal)
         # what was learned holds at this rate, whatever rates are scored later
         self.config["source"]["rate_hz"] = source.rate_hz
 
