@@ -19,6 +19,7 @@ from raravis.errors import ParameterError, RunError
 from raravis.journal import Journal
 
 State = dict[str, Any]
+USUALLY = 3
 UNREADABLE = (OSError, EOFError, RuntimeError, UnpicklingError, KeyError, TypeError, ValueError)
 
 
@@ -29,10 +30,10 @@ class Checkpoints:
     """
 
     def __init__(self, journal: Journal) -> None:
-        if journal.keep < 1:
+        if journal.keep is not None and journal.keep < 1:
             raise ParameterError(f"keep must be >= 1, got {journal.keep}")
         self.folder = None if journal.folder is None else journal.folder / "checkpoints"
-        self._keep, self._every_s = journal.keep, journal.every_s
+        self._keep, self._every_s = journal.keep or USUALLY, journal.every_s
         self._saved = time.monotonic()
         self._best: int | None = None  # step of the best weights that lie on disk
 

@@ -6,7 +6,9 @@ calls need not ask. The ranks are those of torch.distributed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -90,3 +92,15 @@ def gathered(values: Tensor) -> Tensor:
     if size() == 1:
         return values
     raise RuntimeError("several processes: not built yet")
+
+
+@contextmanager
+def joined() -> Iterator[None]:
+    """Inside, the processes that were started together learn together."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        dist.init_process_group("gloo")
+    try:
+        yield
+    finally:
+        if size() > 1:
+            dist.destroy_process_group()

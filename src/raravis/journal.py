@@ -19,7 +19,8 @@ class Journal:
 
     progress  told of every step.
     folder    where checkpoints and the course of training are kept; None keeps nothing.
-    keep      checkpoints that are kept besides the best, >= 1.
+    keep      checkpoints that stay besides the best, >= 1, also when all is done; None: three
+              while it goes on, and none in the end.
     every_s   seconds from one checkpoint to the next, and so what a kill can cost.
     trackers  who else is told after every epoch, such as "tensorboard" and "wandb".
     cache     folder of the cache from which windows are read; None cuts them from recordings.
@@ -27,7 +28,7 @@ class Journal:
 
     progress: Progress = silent
     folder: Path | None = None
-    keep: int = 3
+    keep: int | None = None
     every_s: float = 30.0
     trackers: Sequence[str] = ()
     cache: Path | None = None

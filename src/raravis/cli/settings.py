@@ -55,6 +55,11 @@ FLAGS: dict[str, Flag] = {
     "keep_mels": Flag("features.keep_mels", str, "Bands to keep, such as 64:128."),
     "hz": Flag("features.hz", str, "Frequencies to keep, such as 2000:8000."),
     "epochs": Flag("training.epochs", int, "Times the network sees every window at most."),
+    "batch": Flag("training.batch", int, "Windows that the network learns from at once."),
+    "learning_rate": Flag("training.learning_rate", float, "Of the network's first step."),
+    "prune": Flag("training.prune", str, "Leave out the strange: zscore:3, quantile, mad, tail."),
+    "prune_every": Flag("training.prune_every", int, "Epochs from one look to the next."),
+    "device": Flag("training.device", str, "Where networks learn: auto, cpu, cuda."),
     "seed": Flag("seed", int, "Of everything random; same seed, same numbers."),
 }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from raravis.cli import console
-from raravis.cli.working import Json, Out, Overwrite, how_long, make_room, write_report
+from raravis.cli.working import Json, Out, Overwrite, how_long, write_report
 from raravis.errors import ParameterError
 
 
@@ -36,6 +36,7 @@ def demo(
     Example: raravis demo, or raravis demo --kind series
     """
     from raravis.detector import Detector
+    from raravis.fitting import make_room
 
     if kind not in ("sound", "series"):
         raise ParameterError(f"kind must be sound or series, got {kind!r}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +12,11 @@ import typer
 from raravis.cli import console
 from raravis.cli.settings import with_settings
 from raravis.configuration import Table
-from raravis.errors import DataError, RunError
+from raravis.errors import DataError
 
 if TYPE_CHECKING:
     from raravis.detector import Detector
+    from raravis.journal import Journal
     from raravis.progress import Progress
     from raravis.sources import Source
 
@@ -26,8 +27,13 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run that
 Strict = Annotated[bool, typer.Option("--strict", help="Fail where anything had to be skipped.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
-RUN_FILES = ("run.toml", "model.toml", "model.safetensors", "events.csv", "report.html",
-             "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")  # fmt: skip
+Keep = Annotated[
+    int | None, typer.Option(help="Checkpoints to keep when all is done; default none.")
+]
+Track = Annotated[
+    list[str] | None, typer.Option(help="Follow training in tensorboard or wandb; repeatable.")
+]
+Cache = Annotated[Path | None, typer.Option(help="Folder of windows made once by `raravis cache`.")]
 
 
 @with_settings
@@ -37,6 +43,9 @@ def detect(
     overwrite: Overwrite = False,
     strict: Strict = False,
     as_json: Json = False,
+    keep: Keep = None,
+    track: Track = None,
+    cache: Cache = None,
     config: Table | None = None,
 ) -> None:
     """Learn from recordings, score them, and report what is rare: the main job.
@@ -45,7 +54,8 @@ def detect(
     raravis detect plant.csv --out run
     """
     with console.showing_progress() as progress:
-        detector, source = learn(paths, out, overwrite, config or {}, progress)
+        journal = journal_of(progress, keep, track, cache)
+        detector, source = learn(paths, out, overwrite, config or {}, journal)
         detector.score(source, run=out, progress=progress)
         page = write_report(out, progress)
     finish(out, detector, page, strict, as_json)
@@ -57,14 +67,24 @@ def fit(
     out: Out = Path("run"),
     overwrite: Overwrite = False,
     strict: Strict = False,
+    keep: Keep = None,
+    track: Track = None,
+    cache: Cache = None,
     config: Table | None = None,
 ) -> None:
     """Learn what is ordinary in recordings, and save it.
 
-    Example: raravis fit recordings/ --out run
+    Stopped at any moment, the same command goes on where it was. Examples:
+    raravis fit recordings/ --out run, or with two processes
+    torchrun --nproc-per-node 2 -m raravis fit recordings/ --out run
     """
-    with console.showing_progress() as progress:
-        _, source = learn(paths, out, overwrite, config or {}, progress)
+    from raravis import distributed
+
+    with distributed.joined(), console.showing_progress() as progress:
+        journal = journal_of(progress, keep, track, cache)
+        _, source = learn(paths, out, overwrite, config or {}, journal)
+    if distributed.rank() > 0:
+        return
     console.list_skipped(source.skipped)
     console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
     refuse_skipped(strict, len(source.skipped))
@@ -83,6 +103,7 @@ def score(
     raravis score run new-recordings/
     """
     from raravis.detector import Detector
+    from raravis.fitting import make_room
 
     detector = Detector.load(run)
     target = out or run
@@ -115,40 +136,30 @@ def report(
 # --- what the verbs share ----------------------------------------------------------------------
 
 
+def journal_of(
+    progress: Progress, keep: int | None, track: list[str] | None, cache: Path | None
+) -> Journal:
+    """What goes along with learning, as the command line has it."""
+    from raravis.journal import Journal
+
+    usual = Journal(progress, trackers=track or (), cache=cache)
+    return usual if keep is None else replace(usual, keep=keep)
+
+
 def learn(
-    paths: list[Path], out: Path, overwrite: bool, config: Table, progress: Progress
+    paths: list[Path], out: Path, overwrite: bool, config: Table, journal: Journal
 ) -> tuple[Detector, Source]:
     """A detector that has learned from recordings and is saved in `out`; and the recordings.
 
     What is in the way is only removed when the settings and the recordings are known to be good.
     """
     from raravis.detector import Detector
+    from raravis.fitting import fit_into
 
     detector = Detector.for_recordings(paths, config)
     source = detector.open(paths)
     tell_remarks(source.remarks)
-    make_room(out, overwrite)
-    detector.fit(source, progress).save(out)
-    return detector, source
-
-
-def make_room(folder: Path, overwrite: bool) -> None:
-    """Makes sure that a new run can be written. Raises RunError where one is in the way."""
-    there = [name for name in RUN_FILES if (folder / name).exists()]
-    if there and not overwrite:
-        raise RunError(
-            f"{folder} holds a run already ({', '.join(there)}): go on with "
-            f"`raravis score {folder} RECORDINGS`, replace it with --overwrite, "
-            "or choose another --out"
-        )
-    try:
-        for name in there:
-            (folder / name).unlink()
-        if overwrite:
-            shutil.rmtree(folder / "embeddings", ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write to {folder}: {error.strerror or error}") from error
+    return fit_into(out, detector, source, journal, overwrite), source
 
 
 def write_report(

@@ -1,0 +1,136 @@
+"""A fit that survives: started, broken off, gone on with, finished, in a run folder.
+
+    RUN/learning/fit.toml       settings and recordings of a fit that has begun
+    RUN/learning/**/checkpoints from which each of its networks goes on
+    RUN/model.toml              there once it is finished
+
+Where several processes learn together, process 0 alone writes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+
+from raravis import distributed
+from raravis.configuration import Table, read_toml
+from raravis.detector import Detector
+from raravis.durable import write_atomically
+from raravis.errors import RaravisError, RunError
+from raravis.journal import Journal
+from raravis.sources import Source
+
+Result = TypeVar("Result")
+
+LEARNING = "learning"
+RUN_FILES = ("run.toml", "model.toml", "model.safetensors", "events.csv", "report.html",
+             "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")  # fmt: skip
+RUN_FOLDERS = ("embeddings", LEARNING)
+
+
+def fit_into(
+    run: Path, detector: Detector, source: Source, journal: Journal, overwrite: bool = False
+) -> Detector:
+    """Teaches a detector and saves it in `run`, or goes on with the fit that was broken off there.
+
+    journal    its folder becomes RUN/learning.
+    overwrite  start anew, whatever is there.
+
+    Raises RunError where a finished run is in the way, or an unfinished one of other settings or
+    recordings.
+    """
+    begun = {"detector": detector.config, "read": _read(source)}
+    if by_first(lambda: _make_ready(run, begun, overwrite)):
+        return Detector.load(run)
+    detector.fit(source, journal=replace(journal, folder=run / LEARNING))
+    by_first(lambda: _finish(run, detector, tidy=journal.keep is None))
+    return detector
+
+
+def _finish(run: Path, detector: Detector, tidy: bool) -> None:
+    detector.save(run)
+    for folder in sorted((run / LEARNING).rglob("checkpoints")) if tidy else ():
+        shutil.rmtree(folder)
+
+
+def by_first(work: Callable[[], Result]) -> Result:
+    """The result of `work`, done by process 0 for all; what it raises on purpose, all raise."""
+    done: tuple[Result | None, RaravisError | None] = (None, None)
+    if distributed.rank() == 0:
+        try:
+            done = work(), None
+        except RaravisError as error:
+            done = None, error
+    result, error = distributed.from_first(done)
+    if error is not None:
+        raise error
+    return result  # type: ignore[no-any-return]
+
+
+def make_room(run: Path, overwrite: bool) -> None:
+    """Makes sure that a new run can be written. Raises RunError where one is in the way."""
+    there = [name for name in RUN_FILES if (run / name).exists()]
+    if there and not overwrite:
+        raise RunError(
+            f"{run} holds a run already ({', '.join(there)}): go on with "
+            f"`raravis score {run} RECORDINGS`, replace it with --overwrite, "
+            "or choose another --out"
+        )
+    try:
+        for name in there:
+            (run / name).unlink()
+        for name in RUN_FOLDERS if overwrite else ():
+            shutil.rmtree(run / name, ignore_errors=True)
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {run}: {error.strerror or error}") from error
+
+
+def _make_ready(run: Path, begun: Table, overwrite: bool) -> bool:
+    """Clears the way, or checks that what was begun is what goes on; true where all is done."""
+    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    if restarted and (run / "model.toml").exists():
+        return True  # it was finished when another process fell
+    make_room(run, overwrite and not restarted)
+    note = run / LEARNING / "fit.toml"
+    text = tomli_w.dumps(begun)
+    if not note.exists():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(note, text)
+        return False
+    before, now = read_toml(note), tomllib.loads(text)
+    if before != now:
+        raise RunError(
+            f"{run} holds an unfinished fit with {', '.join(_differences(before, now))}: give the "
+            "same settings and recordings to go on with it, start anew with --overwrite, or "
+            "choose another --out"
+        )
+    return False
+
+
+def _read(source: Source) -> list[Table]:
+    """What tells recordings from others, without reading them."""
+    return [{"recording": r.name, "duration_s": r.duration_s} for r in source.recordings]
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Settings that differ, such as "training.epochs 20 (here 5)"."""
+    found: list[str] = []
+    for name in sorted(before.keys() | now.keys()):
+        was, becomes = before.get(name), now.get(name)
+        if was == becomes:
+            continue
+        if isinstance(was, Mapping) and isinstance(becomes, Mapping):
+            found += _differences(was, becomes, f"{prefix}{name}.")
+        elif name == "read":
+            found.append(f"{len(was or [])} recordings (here {len(becomes or [])} or others)")
+        else:
+            found.append(f"{prefix}{name} {was} (here {becomes})".removeprefix("detector."))
+    return found
