@@ -6,6 +6,7 @@ FOLDER/checkpoints/best.pt       the best weights met so far, alone
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from raravis import distributed
-from raravis.durable import UNFINISHED, atomic_file
+from raravis.durable import UNFINISHED, write_atomically
 from raravis.errors import ParameterError, RunError
 from raravis.journal import Journal
 
@@ -52,11 +53,10 @@ class Checkpoints:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         if best_step != self._best:
-            with atomic_file(self.folder / "best.pt") as file:
-                torch.save({"step": best_step, "weights": state["best_weights"]}, file)
+            best = {"step": best_step, "weights": state["best_weights"]}
+            _write(self.folder / "best.pt", best)
             self._best = best_step
-        with atomic_file(self.folder / f"{step:08d}.pt") as file:
-            torch.save(state, file)
+        _write(self.folder / f"{step:08d}.pt", state)
         for old in self._there()[: -self._keep]:
             old.unlink(missing_ok=True)
         self._saved = time.monotonic()
@@ -91,3 +91,9 @@ class Checkpoints:
         for half in self.folder.glob(f"*{UNFINISHED}"):
             half.unlink(missing_ok=True)
         return sorted(self.folder.glob("[0-9]*.pt"))
+
+
+def _write(path: Path, state: State) -> None:
+    whole = io.BytesIO()  # torch's own writer hides that a disk is full
+    torch.save(state, whole)
+    write_atomically(path, whole.getvalue())

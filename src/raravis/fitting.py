@@ -68,9 +68,9 @@ def by_first(work: Callable[[], Result]) -> Result:
             done = work(), None
         except RaravisError as error:
             done = None, error
-    result, error = distributed.from_first(done)
-    if error is not None:
-        raise error
+    result, refusal = distributed.from_first(done)
+    if refusal is not None:
+        raise refusal
     return result  # type: ignore[no-any-return]
 
 

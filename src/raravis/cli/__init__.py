@@ -14,6 +14,8 @@ from raravis.cli import asking, comparing, exploring, measuring, showing, watchi
 from raravis.cli.console import complain
 from raravis.errors import NothingToRead, RaravisError
 
+STOPPED = 130  # with which typer answers Ctrl-C
+
 app = typer.Typer(
     name="raravis",
     help="Finds what is rare in hours of unlabelled recordings, and says when and why.",
@@ -41,6 +43,7 @@ def main() -> None:
     except RaravisError as error:
         complain(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        complain("stopped; what was written stays, and the same command goes on from there")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == STOPPED:
+            complain("stopped; what was written stays, and the same command goes on from there")
+        raise

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +29,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Keep = Annotated[
     int | None, typer.Option(help="Checkpoints to keep when all is done; default none.")
 ]
+Every = Annotated[
+    float | None,
+    typer.Option("--checkpoint-every", help="Seconds between checkpoints; usually 30."),
+]
 Track = Annotated[
     list[str] | None, typer.Option(help="Follow training in tensorboard or wandb; repeatable.")
 ]
@@ -44,6 +47,7 @@ def detect(
     strict: Strict = False,
     as_json: Json = False,
     keep: Keep = None,
+    every: Every = None,
     track: Track = None,
     cache: Cache = None,
     config: Table | None = None,
@@ -54,7 +58,7 @@ def detect(
     raravis detect plant.csv --out run
     """
     with console.showing_progress() as progress:
-        journal = journal_of(progress, keep, track, cache)
+        journal = journal_of(progress, track, cache, keep=keep, every_s=every)
         detector, source = learn(paths, out, overwrite, config or {}, journal)
         detector.score(source, run=out, progress=progress)
         page = write_report(out, progress)
@@ -68,6 +72,7 @@ def fit(
     overwrite: Overwrite = False,
     strict: Strict = False,
     keep: Keep = None,
+    every: Every = None,
     track: Track = None,
     cache: Cache = None,
     config: Table | None = None,
@@ -81,9 +86,10 @@ def fit(
     from raravis import distributed
 
     with distributed.joined(), console.showing_progress() as progress:
-        journal = journal_of(progress, keep, track, cache)
+        journal = journal_of(progress, track, cache, keep=keep, every_s=every)
         _, source = learn(paths, out, overwrite, config or {}, journal)
-    if distributed.rank() > 0:
+        leads = distributed.rank() == 0
+    if not leads:
         return
     console.list_skipped(source.skipped)
     console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
@@ -137,13 +143,13 @@ def report(
 
 
 def journal_of(
-    progress: Progress, keep: int | None, track: list[str] | None, cache: Path | None
+    progress: Progress, track: list[str] | None, cache: Path | None, **given: float | None
 ) -> Journal:
     """What goes along with learning, as the command line has it."""
     from raravis.journal import Journal
 
-    usual = Journal(progress, trackers=track or (), cache=cache)
-    return usual if keep is None else replace(usual, keep=keep)
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return Journal(progress, trackers=track or (), cache=cache, **chosen)
 
 
 def learn(
