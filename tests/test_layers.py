@@ -24,13 +24,13 @@ FLOORS = {
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
     "raravis.row_novelty raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
-    "raravis.training raravis.inference raravis.course",
+    "raravis.training raravis.inference raravis.course raravis.tracking raravis.tracking.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
     "raravis.folders raravis.novelty raravis.novelty.",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
-    "raravis.blocks raravis.distributed raravis.sampling raravis.journal "
+    "raravis.blocks raravis.distributed raravis.world raravis.sampling raravis.journal "
     "raravis.times raravis.pictures raravis.durable raravis.series "
     "raravis.series.",
     1: "raravis.errors",
@@ -55,6 +55,7 @@ TORCH_ROOMS = (
     "raravis.models.autoencoder",
     "raravis.models.series_autoencoders",
     "raravis.training",
+    "raravis.tracking",
     "raravis.layers",
     "raravis.row_networks",
     "raravis.senses.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,10 @@ class History:
     loss             mean over the epoch's windows, while the network was changing.
     validation_loss  after the epoch; the training loss again where nothing was held back.
     learning_rate    at the end of the epoch.
-    seconds          wall time of the epoch, since training was last gone on with.
+    seconds          wall time of the epoch, breaks not counted.
     windows          learned from in the epoch.
+    kept_share       in (0, 1]: windows that pruning left, of those there are to learn from.
+    gradient_norm    length of the gradient of the epoch's last batch.
     parts            the parts of the loss by name, each as `loss` is.
     looks            what pruning brought: epochs until then, level, windows, left_out, readmitted.
     since            epoch from which on the best is sought: windows were left out or readmitted
@@ -44,6 +47,8 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     windows: list[int] = field(default_factory=list)
+    kept_share: list[float] = field(default_factory=list)
+    gradient_norm: list[float] = field(default_factory=list)
     parts: dict[str, list[float]] = field(default_factory=dict)
     looks: list[Table] = field(default_factory=list)
     since: int = 0
@@ -63,31 +68,52 @@ class History:
         """Epochs in a row that brought nothing better."""
         return len(self) - 1 - self.best if len(self) else 0
 
+    def row(self, epoch: int) -> dict[str, float]:
+        """One row of the table, of epoch 0, 1, ...; it says 1, 2, ..."""
+        windows, seconds = self.windows[epoch], self.seconds[epoch]
+        return {
+            "epoch": epoch + 1,
+            "loss": self.loss[epoch],
+            **{f"loss/{name}": values[epoch] for name, values in sorted(self.parts.items())},
+            "validation_loss": self.validation_loss[epoch],
+            "learning_rate": self.learning_rate[epoch],
+            "gradient_norm": self.gradient_norm[epoch],
+            "windows": windows,
+            "kept_share": round(self.kept_share[epoch], 6),
+            "windows_per_s": round(windows / max(seconds, 1e-9), 1),
+            "seconds": round(seconds, 4),
+        }
+
     def rows(self) -> list[dict[str, float]]:
         """One table row for each epoch, as in training.csv."""
-        columns: dict[str, Any] = {
-            "loss": self.loss,
-            **self.parts,
-            "validation_loss": self.validation_loss,
-            "learning_rate": self.learning_rate,
-            "windows": self.windows,
-            "windows_per_s": [
-                round(n / max(s, 1e-9), 1) for n, s in zip(self.windows, self.seconds, strict=True)
-            ],
-            "seconds": [round(s, 3) for s in self.seconds],
-        }
-        return [
-            {"epoch": epoch + 1, **{name: column[epoch] for name, column in columns.items()}}
-            for epoch in range(len(self))
-        ]
+        return [self.row(epoch) for epoch in range(len(self))]
+
+    def words(self, epochs: int) -> str:
+        """How it stands after the last epoch, of so many at most."""
+        row = self.row(len(self) - 1)
+        kept = f"{row['kept_share']:.1%} kept, " if row["kept_share"] < 1 else ""
+        return (
+            f"epoch {len(self)} of {epochs}: loss {row['loss']:.4g}, "
+            f"validation {row['validation_loss']:.4g}, {kept}{row['windows_per_s']:,.0f} windows/s"
+        )
+
+    def last_words(self) -> str:
+        """How it went."""
+        kept = f", {self.kept_share[-1]:.1%} of the windows kept" if self.kept_share[-1] < 1 else ""
+        loss, validation = self.loss[self.best], self.validation_loss[self.best]
+        return (
+            f"{len(self)} epochs in {sum(self.seconds):,.1f} s{kept}; taken from epoch "
+            f"{self.best + 1}: loss {loss:.4g}, validation {validation:.4g}"
+        )
 
     def write(self, path: Path) -> None:
-        """The rows as CSV."""
+        """The rows as CSV, there as a whole or not at all."""
         text = io.StringIO()
         rows = self.rows()
-        writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"])
+        writer = csv.DictWriter(text, list(rows[0]) if rows else ["epoch"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.getvalue())
 
 
@@ -122,6 +148,7 @@ class Course:
         self.random: Tensor | None = None  # torch's, in the middle of an epoch
         self.best_weights = self._weights()
         self._noted: list[tuple[IntArray, dict[str, Tensor]]] = []
+        self._began, self._before_s = time.perf_counter(), 0.0
 
     def set_rate(self, rate: float) -> None:
         for group in self.optimiser.param_groups:
@@ -158,7 +185,7 @@ class Course:
             torch.set_rng_state(self.random)
 
     def end_epoch(
-        self, windows: int, validation_loss: float | None, seconds: float
+        self, windows: int, kept_share: float, validation_loss: float | None
     ) -> tuple[float, float]:
         """Notes an epoch that learned from so many windows, and keeps its weights where they are
         the best so far; gives the losses in training and validation."""
@@ -172,12 +199,28 @@ class Course:
             history.loss[-1] if validation_loss is None else validation_loss
         )
         history.learning_rate.append(self.optimiser.param_groups[0]["lr"])
-        history.seconds.append(seconds)
+        history.gradient_norm.append(self._gradient_norm())
+        history.seconds.append(self.spent_s)
         history.windows.append(windows)
+        history.kept_share.append(kept_share)
         self.at, self.sums, self.random = 0, {}, None
         if history.epochs_since_best == 0:
             self._keep_weights()
         return history.loss[-1], history.validation_loss[-1]
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the epoch under way has taken until now, breaks not counted."""
+        return time.perf_counter() - self._began
+
+    def start_clock(self) -> None:
+        """An epoch begins, or what is left of one that was cut off."""
+        self._began = time.perf_counter() - self._before_s
+        self._before_s = 0.0
+
+    def _gradient_norm(self) -> float:
+        gradients = [weight.grad for weight in self.learning if weight.grad is not None]
+        return float(torch.nn.utils.get_total_norm(gradients, foreach=True))
 
     def leave_out(self, rows: IntArray, decision: Decision, losses: FloatArray) -> None:
         """From now on, of these rows only those that the decision keeps are learned from."""
@@ -231,6 +274,7 @@ class Course:
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "at": self.at,
+            "spent_s": self.spent_s if self.at else 0.0,
             "kept": torch.from_numpy(self.kept),
             "left_at": torch.from_numpy(self.left_at),
             "seen": torch.from_numpy(self.seen),
@@ -266,6 +310,7 @@ class Course:
         vars(self.history).update(saved["history"])  # those who hold it see it
         self.best_weights, self.best_step = saved["best_weights"], saved["best_step"]
         self.step, self.at = saved["step"], saved["at"]
+        self._before_s = saved["spent_s"]
         for name in ("kept", "left_at", "seen", "level"):
             setattr(self, name, saved[name].numpy())
         if distributed.rank() == 0:  # what all had learned until then, summed

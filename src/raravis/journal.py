@@ -2,15 +2,20 @@
 
 FOLDER/checkpoints/*.pt   from which training goes on after a break
 FOLDER/training.csv       one row for each epoch
+FOLDER/tensorboard/       what TensorBoard shows, and FOLDER/wandb/ Weights & Biases
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from raravis.progress import Progress, silent
+from raravis.errors import ParameterError
+from raravis.progress import Note, Progress, silent, unnoted, warn
+
+TRACKERS = ("tensorboard", "wandb")  # each is the name of the package that it needs
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,9 @@ class Journal:
     keep      checkpoints that stay besides the best, >= 1, also when all is done; None: three
               while it goes on, and none in the end.
     every_s   seconds from one checkpoint to the next, and so what a kill can cost.
-    trackers  who else is told after every epoch, such as "tensorboard" and "wandb".
+    trackers  who else is told after every epoch: "tensorboard", "wandb" or both; see `tracking`.
+    note      told in words, after every epoch, how training stands.
+    remark    told what went wrong without ending the training; warns where nobody is named.
     cache     folder of the cache from which windows are read; None cuts them from recordings.
     """
 
@@ -31,7 +38,21 @@ class Journal:
     keep: int | None = None
     every_s: float = 30.0
     trackers: Sequence[str] = ()
+    note: Note = unnoted
+    remark: Callable[[str], None] = warn
     cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.trackers:
+            if name not in TRACKERS:
+                raise ParameterError(
+                    f"training can be followed in {' or '.join(TRACKERS)}, not in {name!r}"
+                )
+            if find_spec(name) is None:  # said now, not after hours of listening
+                raise ParameterError(
+                    f"{name} is not installed: pip install 'raravis[track]', or follow training "
+                    "in training.csv alone"
+                )
 
     def within(self, name: str) -> Journal:
         """The journal of one network among several, in a folder of its own."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -25,6 +24,7 @@ from raravis.journal import SILENT, Journal
 from raravis.networks import Hardware, Network, named_shape
 from raravis.pruning import Pruning, parse
 from raravis.sampling import MaskedBatches
+from raravis.tracking import Tracking
 from raravis.windows import FloatArray, IntArray
 
 
@@ -151,6 +151,7 @@ class _Teacher:
         )
         self.pruning = training.pruning()
         self.checkpoints = Checkpoints(journal)
+        self.tracking: Tracking
         # A run may go on elsewhere, on other hardware; all else must be as it was.
         settings = {k: v for k, v in asdict(training).items() if k not in ("device", "precision")}
         settings["windows"] = named_shape(windows.shape)
@@ -160,8 +161,19 @@ class _Teacher:
         """Epoch after epoch, until it is over."""
         course, history = self.course, self.course.history
         course.resume(self.checkpoints)
+        with self._followed() as self.tracking:
+            self._teach(after_epoch)
+            course.finish()
+            if self.tracking.is_asked:
+                self.tracking.end(self._losses(self.tracking.mapped), course.kept)
+        if distributed.rank() == 0:
+            self.journal.note("training", history.last_words(), last=True)
+
+    def _teach(self, after_epoch: Callable[[int], None] | None) -> None:
+        history = self.course.history
         while not self._is_over():
             due = self._epoch()
+            self._tell()
             if not self._is_over() and self.pruning and self.pruning.due(len(history)):
                 self._look(self.pruning)
             if due or self._is_over():
@@ -169,9 +181,22 @@ class _Teacher:
             if after_epoch is not None:
                 self.network.eval()
                 after_epoch(len(history) - 1)
-        course.finish()
+
+    def _followed(self) -> Tracking:
+        course = self.course
+        return Tracking(
+            self.journal, course.settings, self.network, self.hardware,
+            self.windows, self.held_back, course.history,
+        )  # fmt: skip
+
+    def _tell(self) -> None:
+        """An epoch is over: says so to those who follow."""
+        self.tracking.row()
+        if distributed.rank() == 0:
+            self.journal.note("training", self.course.history.words(self.training.epochs))
 
     def _save(self) -> None:
+        self.tracking.flush()
         self.course.save(self.checkpoints)
         if self.journal.folder is not None and distributed.rank() == 0:
             self.course.history.write(self.journal.folder / "training.csv")
@@ -186,7 +211,8 @@ class _Teacher:
 
     def _epoch(self) -> bool:
         """From where the course stands in the epoch to its end; true where a checkpoint is due."""
-        course, began, due = self.course, time.perf_counter(), False
+        course, due = self.course, False
+        course.start_clock()
         epoch, rank = len(course.history), distributed.rank()
         self.batches.kept = course.kept[self.learned]
         batches = self.batches.epoch(epoch)
@@ -203,8 +229,8 @@ class _Teacher:
             held = self._losses(self.held_back)
         held = held[course.kept[self.held_back]]
         lost = course.end_epoch(
-            sum(map(len, todo)), float(held.mean()) if len(held) else None,
-            time.perf_counter() - began,
+            sum(map(len, todo)), float(self.batches.kept.mean()),
+            float(held.mean()) if len(held) else None,
         )  # fmt: skip
         self._check_finite(lost)
         return due

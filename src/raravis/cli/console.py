@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from raravis.progress import Progress
-
 if TYPE_CHECKING:
     from raravis.windows import Skipped
 
 out = Console(width=None if sys.stdout.isatty() else 160)  # files need no narrow columns
 err = Console(stderr=True)
+LINE_S, QUIET_S = 1.0, 30.0  # seconds between two lines in a log: at least, and at most
 
 
 def complain(message: str) -> None:
@@ -71,19 +71,65 @@ def list_skipped(skipped: Sequence[Skipped], most: int = 20) -> None:
         err.print(f"  ... and {len(skipped) - most} more, all listed in run.toml")
 
 
+class Showing:
+    """Shows how far each step is, and in words how it stands.
+
+    bars  drawn where somebody watches; None where nobody does, as in the log of a job. Then what
+          is told in words is printed: at least LINE_S seconds apart, and a line for every 5 % of
+          the step or every QUIET_S seconds, and the last one in any case.
+
+    It is what `Progress` is, and has what `Journal` takes as `note` and `remark`.
+    """
+
+    def __init__(self, bars: Any | None, silent: bool = False) -> None:
+        self._bars, self._silent = bars, silent
+        self._tasks: dict[str, Any] = {}
+        self._share: dict[str, float] = {}  # of each step that is done
+        self._said: dict[str, tuple[float, float]] = {}  # the last line: share and time
+
+    def __call__(self, step: str, done: float, total: float) -> None:
+        self._share[step] = done / total if total else 1.0
+        if self._bars is not None:
+            self._bars.update(self._task(step), completed=done, total=total)
+
+    def note(self, step: str, text: str, last: bool = False) -> None:
+        """How a step stands, in words; `last` where it is over."""
+        if self._bars is not None:
+            self._bars.update(self._task(step), note=escape(text))
+        elif not self._silent and (last or self._is_time(step)):
+            self._said[step] = self._share.get(step, 0.0), time.monotonic()
+            tell(f"{step}: {text}")
+
+    def remark(self, text: str) -> None:
+        """What went wrong without ending the work."""
+        if not self._silent:
+            tell(text)
+
+    def _is_time(self, step: str) -> bool:
+        share, at_s = self._said.get(step, (0.0, -QUIET_S))
+        waited_s = time.monotonic() - at_s
+        if self._share.get(step, 0.0) < share:  # another one of the same name
+            share = 0.0
+        moved = self._share.get(step, 0.0) - share > 0.0499
+        return waited_s >= QUIET_S or (moved and waited_s >= LINE_S)
+
+    def _task(self, step: str) -> Any:
+        if self._bars is not None and step not in self._tasks:
+            self._tasks[step] = self._bars.add_task(step, total=None, note="")
+        return self._tasks[step]
+
+
 @contextmanager
-def showing_progress() -> Iterator[Progress]:
-    """A bar for each step, with an estimate of the time left; silent where nobody watches."""
+def showing_progress(silent: bool = False) -> Iterator[Showing]:
+    """A bar for each step, with an estimate of the time left and how training stands; where nobody
+    watches, a line now and then. Silent for all processes but the first."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
+    if silent or not err.is_terminal:
+        yield Showing(None, silent)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Bars(*columns, TimeRemainingColumn(), console=err, disable=not err.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(step: str, done: float, total: float) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=total)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield show
+    note = TextColumn("{task.fields[note]}", style="dim")
+    with Bars(*columns, TimeRemainingColumn(), note, console=err) as bars:
+        yield Showing(bars)

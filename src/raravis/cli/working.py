@@ -85,7 +85,7 @@ def fit(
     """
     from raravis import distributed
 
-    with distributed.joined(), console.showing_progress() as progress:
+    with distributed.joined(), console.showing_progress(distributed.rank() > 0) as progress:
         journal = journal_of(progress, track, cache, keep=keep, every_s=every)
         _, source = learn(paths, out, overwrite, config or {}, journal)
         leads = distributed.rank() == 0
@@ -143,13 +143,20 @@ def report(
 
 
 def journal_of(
-    progress: Progress, track: list[str] | None, cache: Path | None, **given: float | None
+    progress: console.Showing, track: list[str] | None, cache: Path | None, **given: float | None
 ) -> Journal:
     """What goes along with learning, as the command line has it."""
     from raravis.journal import Journal
 
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return Journal(progress, trackers=track or (), cache=cache, **chosen)
+    return Journal(
+        progress,
+        trackers=track or (),
+        note=progress.note,
+        remark=progress.remark,
+        cache=cache,
+        **chosen,
+    )
 
 
 def learn(
