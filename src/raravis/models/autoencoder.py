@@ -13,7 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from raravis.blocks import ConvBlock, UpBlock, before_doubling
+from raravis.blocks import ConvBlock, UpBlock, before_doubling, squared_errors
 from raravis.errors import ParameterError
 from raravis.models import register
 from raravis.networks import Codes, Network, named_shape
@@ -97,12 +97,12 @@ class ConvAutoencoder(Network):
 
     def parts(self, batch: Tensor) -> dict[str, Tensor]:
         """The mean squared error of each window."""
-        return {"reconstruction": _errors(self(batch)[1], batch)}
+        return {"reconstruction": squared_errors(self(batch)[1], batch)}
 
     def encode(self, batch: Tensor) -> Codes:
         """The code, and the mean squared error of each window as "reconstruction"."""
         codes, rebuilt = self(batch)
-        return Codes(codes, {"reconstruction": _errors(rebuilt, batch)})
+        return Codes(codes, {"reconstruction": squared_errors(rebuilt, batch)})
 
     def reconstruct(self, batch: Tensor) -> Tensor:
         """What the code alone brings back (with `unet`, the code and the skips)."""
@@ -114,11 +114,6 @@ class ConvAutoencoder(Network):
         if self.doubles and isinstance(self.paint, nn.Conv2d):
             self.up[-1] = cast(UpBlock, self.up[-1])[0]
             self.paint = before_doubling(self.paint)
-
-
-def _errors(rebuilt: Tensor, batch: Tensor) -> Tensor:
-    """Mean squared error of each window, (B,)."""
-    return (rebuilt.float() - batch).square().mean(dim=(1, 2, 3))
 
 
 def _checked(shape: tuple[int, ...], latent: int, width: int) -> tuple[int, int, int]:

@@ -17,6 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from raravis.blocks import squared_errors
 from raravis.errors import ParameterError
 from raravis.models import register
 from raravis.networks import Codes, Network, named_shape
@@ -60,12 +61,12 @@ class Autoencoder(Network):
 
     def parts(self, batch: Tensor) -> dict[str, Tensor]:
         """The mean squared error of each window."""
-        return {"reconstruction": _errors(self.reconstruct(batch), batch)}
+        return {"reconstruction": squared_errors(self.reconstruct(batch), batch)}
 
     def encode(self, batch: Tensor) -> Codes:
         """The code, and the mean squared error of each window as "reconstruction"."""
         codes = self.codes(batch)
-        return Codes(codes, {"reconstruction": _errors(self.decoder(codes), batch)})
+        return Codes(codes, {"reconstruction": squared_errors(self.decoder(codes), batch)})
 
     def reconstruct(self, batch: Tensor) -> Tensor:
         """What the code alone brings back."""
@@ -217,14 +218,14 @@ class VariationalAutoencoder(Autoencoder):
         mean, log_variance = self._moments(batch)
         blurred = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         return {
-            "reconstruction": _errors(self.decoder(blurred), batch),
+            "reconstruction": squared_errors(self.decoder(blurred), batch),
             "kl": _kl(mean, log_variance) * (self.beta / math.prod(self.shape)),
         }
 
     def encode(self, batch: Tensor) -> Codes:
         """Means of the codes; "reconstruction", the mean squared error from them, and "kl"."""
         mean, log_variance = self._moments(batch)
-        errors = _errors(self.decoder(mean), batch)
+        errors = squared_errors(self.decoder(mean), batch)
         return Codes(mean, {"reconstruction": errors, "kl": _kl(mean, log_variance)})
 
 
@@ -304,11 +305,6 @@ def _convolution(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 def _enlarged(width: int, length: int) -> nn.Module:
     return nn.Sequential(nn.Upsample(length, mode="nearest"), _convolution(width, width, stride=1))
-
-
-def _errors(rebuilt: Tensor, batch: Tensor) -> Tensor:
-    """Mean squared error of each window, (B,)."""
-    return (rebuilt.float() - batch).square().mean(dim=(1, 2, 3))
 
 
 def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
