@@ -89,7 +89,7 @@ class WeightsAndBiases:
             self._run.log(told, step=int(row["epoch"]))
 
     def picture(self, epoch: int, picture: IntArray) -> None:
-        """Under "windows", with a slider over the epochs."""
+        """Under "pictured", with a slider over the epochs."""
         if self._run is not None:
             Image.fromarray(picture).save(self._picture(epoch))
             self._show(epoch)
@@ -122,7 +122,7 @@ class WeightsAndBiases:
     def _show(self, epoch: int) -> None:
         if self._run is not None:
             picture = wandb.Image(str(self._picture(epoch)), caption="windows above, rebuilt below")
-            self._run.log({"windows": picture}, step=epoch)
+            self._run.log({"pictured": picture}, step=epoch)
 
     def _remember(self) -> None:
         write_atomically(self._note, json.dumps({"id": self._id, "ended": self._ended}))
