@@ -7,8 +7,9 @@ bounded memory. What it cannot read it lists in `skipped`; it does not stop for 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from raravis.errors import RecordingError
 from raravis.registry import Registry
@@ -80,6 +81,14 @@ class Source(ABC):
     def __getitem__(self, index: int) -> FloatArray:
         """Fixed window `index`, float32, read from disk now."""
 
+    @abstractmethod
+    def part(self, numbers: Sequence[int]) -> Self:
+        """A source of only these of its recordings, numbered anew, cut as they are cut here.
+
+        Nothing is opened for it and nothing is skipped in it yet; it may be sent to another
+        process.
+        """
+
     def skip(self, error: RecordingError) -> None:
         """Notes that a recording broke while it was read."""
         self.skipped.append(Skipped(error.path, error.reason))
@@ -110,6 +119,12 @@ class SoundSource(Source):
         taken up again at a border gives the same numbers. Raises RecordingError where the file
         ends too early or breaks.
         """
+
+    @abstractmethod
+    def spans(
+        self, recording: int, from_s: float = 0.0, length_s: float = 300.0
+    ) -> Iterator[tuple[float, float]]:
+        """(start_s, end_s) of each of those blocks; nothing is read."""
 
 
 class RowSource(Source):

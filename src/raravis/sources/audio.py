@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -138,17 +140,36 @@ class AudioSource(SoundSource):
                 f"blocks need length_s >= 1 and margin_s >= 0, got {length_s} and {margin_s}"
             )
         with self._reader(recording) as reader:
-            for kept_from_s, kept_to_s in self._kept[recording]:
-                start_s = max(from_s, kept_from_s)
-                while start_s < kept_to_s:
-                    border_s = (math.floor(start_s / length_s) + 1) * length_s
-                    end_s = min(border_s, kept_to_s)
-                    first = max(0, _half_up((start_s - margin_s) * self.rate_hz))
-                    stop = _half_up((end_s + margin_s) * self.rate_hz)
-                    samples = reader.at_rate(self.rate_hz, first, stop)
-                    self._note_repairs(recording, reader)
-                    yield Block(recording, start_s, end_s, samples, first, self.rate_hz)
-                    start_s = end_s
+            for start_s, end_s in self.spans(recording, from_s, length_s):
+                first = max(0, _half_up((start_s - margin_s) * self.rate_hz))
+                stop = _half_up((end_s + margin_s) * self.rate_hz)
+                samples = reader.at_rate(self.rate_hz, first, stop)
+                self._note_repairs(recording, reader)
+                yield Block(recording, start_s, end_s, samples, first, self.rate_hz)
+
+    def spans(
+        self, recording: int, from_s: float = 0.0, length_s: float = 300.0
+    ) -> Iterator[tuple[float, float]]:
+        """(start_s, end_s) of each of those blocks; nothing is read."""
+        for kept_from_s, kept_to_s in self._kept[recording]:
+            start_s = max(from_s, kept_from_s)
+            while start_s < kept_to_s:
+                border_s = (math.floor(start_s / length_s) + 1) * length_s
+                end_s = min(border_s, kept_to_s)
+                yield start_s, end_s
+                start_s = end_s
+
+    def part(self, numbers: Sequence[int]) -> Self:
+        """A source of only these of its recordings; see `Source.part`."""
+        some = copy.copy(self)
+        some.__dict__.pop("windows", None)
+        some.skipped, some.remarks = [], []
+        some._begin()
+        for number in numbers:
+            kept = self._kept[number]
+            some._add(self.recordings[number], self._files[number], kept)
+        some._count()
+        return some
 
     def _samples(self, recording: int, start: int, stop: int) -> FloatArray:
         with self._reader(recording) as reader:
@@ -224,11 +245,7 @@ class AudioSource(SoundSource):
 
     def _keep(self, found: list[tuple[str, AudioFile]], roots: list[Path]) -> None:
         """Sorts the recordings by time, and keeps of each the part of the day asked for."""
-        self._repaired: set[int] = set()
-        self._files: list[AudioFile] = []
-        self._kept: list[list[tuple[float, float]]] = []
-        self._stretches: list[_Stretch] = []
-        self.recordings = []
+        self._begin()
         recordings = [(self._recording(name, file), file) for name, file in found]
         for recording, file in sorted(recordings, key=lambda pair: _by_time(pair[0])):
             kept = self._kept_part(recording)
@@ -236,6 +253,18 @@ class AudioSource(SoundSource):
                 self._add(recording, file, kept)
         if not self.recordings:
             raise NothingToRead(self._why_nothing(roots, len(found)))
+        self._count()
+
+    def _begin(self) -> None:
+        """Of no recording yet."""
+        self._repaired: set[int] = set()
+        self._files: list[AudioFile] = []
+        self._kept: list[list[tuple[float, float]]] = []
+        self._stretches: list[_Stretch] = []
+        self.recordings = []
+
+    def _count(self) -> None:
+        """Counts the windows, once all recordings are there."""
         counts = [s.stop - s.first for s in self._stretches]
         self._window_ends: IntArray = np.cumsum([*counts, 0])
 

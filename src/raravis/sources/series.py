@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -131,6 +133,15 @@ class SeriesSource(RowSource):
             rows = self.read(recording, first - before, stop + 1)  # the row after it ends it
             end_s = float(rows.time_s[-1]) if stop < total else duration_s
             yield RowBlock(recording, first, before, rows[: stop - first + before], end_s)
+
+    def part(self, numbers: Sequence[int]) -> Self:
+        """A source of only these of its recordings; see `Source.part`."""
+        some = copy.copy(self)
+        some.__dict__.pop("windows", None)
+        some.skipped, some.remarks, some._opened = [], [], None
+        for name in ("recordings", "_surveys", "rows", "learn_until"):
+            setattr(some, name, [getattr(self, name)[number] for number in numbers])
+        return some
 
     def _sheet(self, recording: int) -> Sheet:
         """The recording's file; the one used last stays open."""
