@@ -253,7 +253,6 @@ class SoundEvents(ClosedForm[Excerpt]):
         """Learns the patterns of the texture, and what is usual for each number."""
         self.texture_.fit([view(excerpt) for excerpt in windows for view in (clean, raw)])
         described = self._describe(windows)
-        described = self._describe(windows)
         sizes = [len(numbers) for numbers in self._numbers(SILENCE)]
         self.weight_ = 1 / np.sqrt(2 * np.repeat(sizes, sizes))
         self.mean_ = described.mean(axis=0) if len(windows) else np.zeros(sum(sizes))
