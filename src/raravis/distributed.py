@@ -1,7 +1,10 @@
 """Several processes that teach one network together, on one machine or many.
 
 Outside `joined`, or alone, there is one process and everything here is the identity, so whoever
-calls need not ask. The ranks are those of torch.distributed.
+calls need not ask. What is summed is the same in every process, to the last bit.
+
+Every process must call the same functions in the same order. Where one is lost, the others raise
+RunError at their next word to it.
 """
 
 from __future__ import annotations
@@ -9,14 +12,74 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from raravis.errors import RunError
 from raravis.windows import FloatArray, IntArray
+from raravis.world import World, read_world
+
+PATIENCE_S = 900.0
+
+
+@contextmanager
+def joined(patience_s: float = PATIENCE_S) -> Iterator[World]:
+    """Inside, this process works together with the others that were started with it.
+
+    Who they are, the environment says (`read_world`). Tensors on the CPU travel by gloo; where
+    there are GPUs, each process takes the one of its number on its machine, and what lies there
+    travels by NCCL. Alone, or where torch.distributed works already, nothing is done.
+
+    patience_s  > 0, how long to wait for another process before it counts as lost, where the
+                network does not tell; one that ends or is killed is noticed at once.
+
+    Raises ParameterError for an environment that contradicts itself, RunError where the processes
+    do not find each other.
+    """
+    world = read_world(os.environ)
+    if world.size == 1 or size() > 1:
+        yield world
+        return
+    if not dist.is_available():
+        raise RunError(
+            f"{world.size} processes were started, but this build of torch has no "
+            "torch.distributed: install one that has, or start one process"
+        )
+    cards = torch.cuda.device_count()
+    if cards:  # where a process sees only one, that is its own
+        torch.cuda.set_device(world.local_rank if cards > 1 else 0)
+    host = f"[{world.address}]" if ":" in world.address else world.address
+    with _talking():
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if cards else "gloo",
+            init_method=f"tcp://{host}:{world.port}",
+            rank=world.rank,
+            world_size=world.size,
+            timeout=timedelta(seconds=patience_s),
+        )
+    try:
+        yield world
+    finally:  # where it raised, this closes the line, and the others notice
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _talking() -> Iterator[None]:
+    """Inside, a process that cannot be reached is RunError."""
+    try:
+        yield
+    except RuntimeError as error:  # what all of torch.distributed raises
+        raise RunError(
+            "the processes that work together have lost each other, since one failed (see what it "
+            "says), was killed or cannot be reached: start all of them again, and a fit goes on "
+            f"from its last checkpoint ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def size() -> int:
@@ -39,8 +102,15 @@ def total(values: FloatArray) -> FloatArray:
     if size() == 1:
         return values
     summed = torch.from_numpy(np.array(values, dtype=np.float64))
-    dist.all_reduce(summed)
-    return np.asarray(summed.numpy())
+    return np.asarray(sum_over_all(summed).numpy())
+
+
+def sum_over_all(values: Tensor) -> Tensor:
+    """Replaces a tensor by its sum over all processes, in place, and without gradient."""
+    if size() > 1:
+        with _talking():
+            dist.all_reduce(values)
+    return values
 
 
 def from_first(value: Any) -> Any:
@@ -48,7 +118,8 @@ def from_first(value: Any) -> Any:
     if size() == 1:
         return value
     held = [value]
-    dist.broadcast_object_list(held)
+    with _talking():
+        dist.broadcast_object_list(held)
     return held[0]
 
 
@@ -56,51 +127,86 @@ def all_of(value: Any) -> list[Any]:
     """What each process holds, by rank, in every process."""
     held = [value] * size()
     if size() > 1:
-        dist.all_gather_object(held, value)
+        with _talking():
+            dist.all_gather_object(held, value)
     return held
 
 
 def wait() -> None:
     """Returns when every process has come here."""
     if size() > 1:
-        dist.barrier()
+        with _talking():
+            dist.barrier()
+
+
+def share_weights(network: nn.Module) -> None:
+    """Gives every process the weights and statistics that process 0 has, in place."""
+    if size() == 1:
+        return
+    with torch.no_grad(), _talking():
+        for values in network.state_dict().values():
+            same = values.contiguous()
+            dist.broadcast(same, 0)
+            values.copy_(same)
 
 
 def average_gradients(weights: Iterable[nn.Parameter], flag: bool = False) -> bool:
-    """Replaces each gradient by its mean over the processes; true in all where one has a flag."""
+    """Replaces each gradient by its mean over the processes; true in all where one has a flag.
+
+    A weight that has a gradient nowhere stays without one. All travels as one message.
+    """
     if size() == 1:
         return flag
-    learning = list(weights)
-    for weight in learning:
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-    flat = torch.cat(
-        [weight.grad.flatten() for weight in learning]  # type: ignore[union-attr]
-        + [torch.tensor([float(flag)], device=learning[0].device, dtype=learning[0].dtype)]
-    )
-    dist.all_reduce(flat)
-    start = 0
-    for weight in learning:
-        part = flat[start : start + weight.numel()]
-        weight.grad = (part / size()).view_as(weight)
-        start += weight.numel()
-    return bool(flat[-1] > 0)
+    learning = [weight for weight in weights if weight.requires_grad]
+    counts = [weight.numel() for weight in learning]
+    flags = [flag, *(weight.grad is not None for weight in learning)]
+    flat = learning[0].new_zeros(sum(counts) + len(flags))
+    parts = [  # each in the order that its weight has in memory, which the optimiser relies on
+        part.as_strided(weight.shape, weight.stride())
+        for part, weight in zip(torch.split(flat, [*counts, len(flags)]), learning, strict=False)
+    ]
+    for part, weight in zip(parts, learning, strict=True):
+        if weight.grad is not None:
+            part.copy_(weight.grad)
+    flat[-len(flags) :] = torch.tensor(flags, dtype=flat.dtype)
+    sum_over_all(flat)
+    flags = (flat[-len(flags) :] > 0).tolist()
+    flat /= size()
+    for part, weight, has_one in zip(parts, learning, flags[1:], strict=True):
+        weight.grad = part.to(weight.dtype) if has_one else None
+    return flags[0]
 
 
 def gathered(values: Tensor) -> Tensor:
-    """Values (B_r, ...) of every process, together, (B, ...), with the gradient going back."""
+    """Values (B_r, ...) of every process, together by rank, (B, ...), with the gradient going back.
+
+    Going back, each process gets for its own values the sum of the gradients of all processes. So
+    a loss that each of them computes from the same gathered values has, once gradients are
+    averaged, the gradient that one process with the whole batch would have.
+    """
     if size() == 1:
         return values
-    raise RuntimeError("several processes: not built yet")
+    return _Gathered.apply(values)  # type: ignore
 
 
-@contextmanager
-def joined() -> Iterator[None]:
-    """Inside, the processes that were started together learn together."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        dist.init_process_group("gloo")
-    try:
-        yield
-    finally:
-        if size() > 1:
-            dist.destroy_process_group()
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        count = torch.zeros(size(), dtype=torch.int64, device=values.device)
+        count[rank()] = len(values)
+        counts = sum_over_all(count).tolist()
+        padded = values.new_zeros(max(counts), *values.shape[1:])  # parts of one size travel
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in counts]
+        with _talking():
+            dist.all_gather(parts, padded)
+        before = sum(counts[: rank()])
+        context.own = slice(before, before + len(values))
+        return torch.cat([part[:n] for part, n in zip(parts, counts, strict=True)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        exact = torch.promote_types(gradient.dtype, torch.float32)
+        whole = sum_over_all(gradient.to(exact, copy=True).contiguous())
+        return whole[context.own].to(gradient.dtype)

@@ -144,6 +144,7 @@ class _Teacher:
         self.learned, self.held_back = training.split(windows)
         self.hardware = Hardware.choose(training.device, training.precision)
         self.hardware.place(network)
+        distributed.share_weights(network)
         self.batches = MaskedBatches(self.learned, training.batch, training.seed)
         self.steps = min(  # as far as can be foreseen
             training.epochs * math.ceil(len(self.learned) / training.batch),
