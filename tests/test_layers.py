@@ -16,18 +16,18 @@ SOURCE = Path(__file__).parents[1] / "src"
 FLOORS = {
     10: "raravis raravis.__main__ raravis.cli raravis.cli.",
     9: "raravis.explain raravis.explain. raravis.showroom raravis.comparison raravis.comparison. "
-    "raravis.benchmarks raravis.benchmarks.",
+    "raravis.scanning raravis.scanning. raravis.benchmarks raravis.benchmarks.",
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
     "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting",
     7: "raravis.detector",
     6: "raravis.senses.",
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
-    "raravis.row_novelty raravis.senses",
+    "raravis.row_novelty raravis.row_pruning raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
     "raravis.training raravis.inference raravis.course raravis.tracking raravis.tracking.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
-    "raravis.folders raravis.novelty raravis.novelty.",
+    "raravis.folders raravis.left_out raravis.novelty raravis.novelty.",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
     "raravis.blocks raravis.distributed raravis.world raravis.sampling raravis.journal "

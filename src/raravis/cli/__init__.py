@@ -10,7 +10,16 @@ import sys
 
 import typer
 
-from raravis.cli import asking, comparing, exploring, measuring, showing, watching, working
+from raravis.cli import (
+    asking,
+    comparing,
+    exploring,
+    measuring,
+    scanning,
+    showing,
+    watching,
+    working,
+)
 from raravis.cli.console import complain
 from raravis.errors import NothingToRead, RaravisError
 
@@ -24,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for room in (working, asking, exploring, watching, showing, comparing, measuring):
+for room in (working, asking, exploring, watching, showing, comparing, scanning, measuring):
     for verb in room.VERBS:
         app.command()(verb)
 

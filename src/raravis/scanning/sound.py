@@ -1,0 +1,275 @@
+"""Rarities known to be in sound: sound events of the user's own, made rare or made strange.
+
+Two ways, both in the place of an event, so that the background stays and nothing is mixed in:
+
+    thinned  a common kind of event is cut out all but a few times: those few are rare now. Kinds
+             are found by k-means on the shape of the events.
+    changed  some events are turned backwards, played faster, moved in pitch, ...
+
+To add a change, write a function `(samples, other, rate_hz) -> samples` and name it in `CHANGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from scipy.signal import hilbert, resample
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from raravis.errors import DataError, RecordingError
+from raravis.listening import Listener, blocks_with_windows, spread_evenly
+from raravis.scanning.material import Part, write_index
+from raravis.segments import Excerpt, Segmenter
+from raravis.sound.features import LogMel
+from raravis.sources import SoundSource
+from raravis.windows import BoolArray, FloatArray, IntArray, Windows
+
+MOST_BLOCKS = 4
+"""Blocks of 5 minutes that are tried on, spread evenly over the recordings."""
+
+FADE_S = 0.01
+"""Pieces are joined by fading one into the other for so long."""
+
+FEWEST_EVENTS = 24
+"""With fewer sound events no kind is common."""
+
+FEWEST_OF_A_KIND = 8
+"""Only kinds of at least so many events are made rare."""
+
+RARE_SHARE = 0.05
+"""So many are left of a thinned kind, of the other events; at least 3."""
+
+KINDS = 3
+"""Kinds that are thinned, one in each part."""
+
+BANDS = 16
+"""In which the shape of an event is described, to tell kinds apart."""
+
+
+@dataclass(frozen=True)
+class Track:
+    """A stretch of recordings, and the sound events in it.
+
+    samples  (S,) float32; rate_hz of them.
+    events   in order of time, none overlapping another.
+    kinds    (E,) a number for each kind of event.
+    """
+
+    samples: FloatArray
+    rate_hz: int
+    events: list[Excerpt]
+    kinds: IntArray
+
+    def cut(self, event: Excerpt) -> tuple[int, int]:
+        """First sample of an event, and the one after its last."""
+        first, stop = (round(s * self.rate_hz) for s in (event.start_s, event.end_s))
+        return max(0, first), min(stop, len(self.samples))
+
+
+def make(source: SoundSource, folder: Path, seed: int) -> list[Part]:
+    """Writes the parts: the same stretch of recording, each time with something else rare in it.
+
+    Raises DataError where there are too few sound events.
+    """
+    track = listen(source, seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(track.kinds)
+    common = [kind for kind in rng.permutation(len(sizes)) if sizes[kind] >= FEWEST_OF_A_KIND]
+    versions = [
+        ("a kind of event made rare", thinned(track, int(kind), rng)) for kind in common[:KINDS]
+    ]
+    versions.append(("events changed", changed(track, rng)))
+    parts = []
+    for number, (kind, actions) in enumerate(versions):
+        path = folder / f"part-{number}.wav"
+        samples, events, rare = arranged(track, actions)
+        soundfile.write(path, np.clip(samples, -1, 1), track.rate_hz, subtype="PCM_16")
+        parts.append(Part(path, path, events, rare, kind))
+    write_index(folder, parts)
+    return parts
+
+
+# --- what there is -------------------------------------------------------------------------------
+
+
+def listen(source: SoundSource, seed: int) -> Track:
+    """Some blocks of the recordings one after another, and the events in them."""
+    window_s = float(source.windows.end_s[0] - source.windows.start_s[0])
+    listener = Listener(LogMel(), Segmenter(), window_s, source.rate_hz)
+    blocks = blocks_with_windows(source)
+    samples: list[FloatArray] = []
+    events: list[Excerpt] = []
+    at_s = 0.0
+    for index in spread_evenly(len(blocks), MOST_BLOCKS):
+        recording, from_s, _ = blocks[index]
+        try:
+            block, windows = next(listener.blocks(source, recording, from_s))
+        except RecordingError as error:
+            source.skip(error)
+            continue
+        heard = listener.hear(block, windows[:0])
+        shift_s = at_s - block.start_s
+        for event in heard.excerpts:
+            if event.start_s >= block.start_s and event.end_s <= block.end_s:
+                events.append(_shifted(event, shift_s))
+        first = round(block.start_s * source.rate_hz) - block.first_sample
+        length = round((block.end_s - block.start_s) * source.rate_hz)
+        samples.append(block.samples[first : first + length])
+        at_s += len(samples[-1]) / source.rate_hz
+    if len(events) < FEWEST_EVENTS:
+        raise DataError(
+            f"a scan without labels needs at least {FEWEST_EVENTS} sound events to make rare, "
+            f"heard {len(events)}: give longer recordings, or known events by --labels EVENTS.csv"
+        )
+    return Track(np.concatenate(samples), source.rate_hz, events, kinds_of(events, seed))
+
+
+def _shifted(event: Excerpt, by_s: float) -> Excerpt:
+    return Excerpt(event.above_db, event.background_db, event.start_s + by_s, event.end_s + by_s,
+                   event.salience_db)  # fmt: skip
+
+
+def kinds_of(events: Sequence[Excerpt], seed: int) -> IntArray:
+    """A number for each kind of event, (E,): 3 to 8 kinds, by pitch, its changes and length."""
+    shapes = np.array([_shape(event) for event in events])
+    standard = (shapes - shapes.mean(axis=0)) / (shapes.std(axis=0) + 1e-6)
+    near = PCA(min(10, *standard.shape), random_state=seed).fit_transform(standard)
+    count = int(np.clip(len(events) // 20, 3, 8))
+    return np.asarray(KMeans(count, n_init=10, random_state=seed).fit_predict(near))
+
+
+def _shape(event: Excerpt) -> FloatArray:
+    """Mean and deviation of each of 16 bands, how fast they change, and the length."""
+    cells = event.above_db.astype(np.float32)
+    edges = np.linspace(0, len(cells), BANDS + 1).astype(int)[:-1]
+    bands = np.add.reduceat(cells, edges, axis=0)
+    bands /= bands.max() + 1e-6
+    change = np.abs(np.diff(bands, axis=1)).mean() if bands.shape[1] > 1 else 0.0
+    rest = [np.log(event.end_s - event.start_s), change]
+    return np.concatenate([bands.mean(axis=1), bands.std(axis=1), rest])
+
+
+# --- what is made rare ---------------------------------------------------------------------------
+
+LEFT_OUT: FloatArray = np.zeros(0, dtype=np.float32)
+Actions = dict[int, FloatArray | None]
+"""Event -> what stands in its place, nothing where that is empty, itself where it is None; all
+but those left out are rare. Other events stay, and are ordinary."""
+
+
+def thinned(track: Track, kind: int, rng: np.random.Generator) -> Actions:
+    """All events of a kind left out but a few."""
+    members = np.flatnonzero(track.kinds == kind)
+    left = max(3, round(RARE_SHARE * (len(track.events) - len(members))))
+    rare = set(rng.permutation(members)[:left].tolist())
+    return {int(event): None if event in rare else LEFT_OUT for event in members}
+
+
+def turned(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """Backwards."""
+    return samples[::-1]
+
+
+def fast(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """Shorter and higher."""
+    return np.asarray(resample(samples, max(8, int(len(samples) / 1.7))))
+
+
+def slow(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """Longer and lower."""
+    return np.asarray(resample(samples, int(len(samples) / 0.6)))
+
+
+def moved(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """Every frequency higher by a fifteenth of the rate, so that overtones fit no more."""
+    turns = np.arange(len(samples)) / 15
+    return np.asarray(np.real(hilbert(samples) * np.exp(2j * np.pi * turns)))
+
+
+def spliced(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """The second half is that of an event of another kind."""
+    loudness = _rms(samples) / _rms(other)
+    return np.concatenate([samples[: len(samples) // 2], other[len(other) // 2 :] * loudness])
+
+
+def chopped(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
+    """Seven beats a second."""
+    return np.asarray(samples * (np.arange(len(samples)) / rate_hz * 7 % 1 < 0.5))
+
+
+Change = Callable[[FloatArray, FloatArray, int], FloatArray]
+CHANGES: dict[str, Change] = {
+    "turned": turned,
+    "fast": fast,
+    "slow": slow,
+    "moved": moved,
+    "spliced": spliced,
+    "chopped": chopped,
+}
+
+
+def changed(track: Track, rng: np.random.Generator, changes: int = 4, each: int = 3) -> Actions:
+    """Some changes, each of a few events of one kind, at the loudness that they had."""
+    free: list[int] = rng.permutation(len(track.events)).tolist()
+    actions: Actions = {}
+    for name in rng.permutation(list(CHANGES))[:changes].tolist():
+        kind = track.kinds[free[0]]
+        for event in [i for i in free if track.kinds[i] == kind][:each]:
+            others = [i for i in free if track.kinds[i] != kind] or [event]
+            samples, other = (
+                track.samples[slice(*track.cut(track.events[i]))]
+                for i in (event, others[rng.integers(len(others))])
+            )
+            new = CHANGES[name](samples, other, track.rate_hz)
+            actions[event] = np.asarray(new * (_rms(samples) / _rms(new)), dtype=np.float32)
+            free.remove(event)
+    return actions
+
+
+def _rms(samples: FloatArray) -> float:
+    return float(np.sqrt(np.mean(samples**2))) + 1e-9
+
+
+def arranged(track: Track, actions: Actions) -> tuple[FloatArray, Windows, BoolArray]:
+    """The track with the actions done: samples (S,), its events, and which are rare (E,)."""
+    pieces: list[FloatArray] = []
+    spans: list[tuple[int, bool]] = []  # piece, rare
+    at = 0
+    for number, event in enumerate(track.events):
+        first, stop = track.cut(event)
+        pieces.append(track.samples[at:first])
+        new = actions.get(number)
+        if new is None or len(new):
+            spans.append((len(pieces), number in actions))
+            pieces.append(track.samples[first:stop] if new is None else new)
+        at = stop
+    pieces.append(track.samples[at:])
+    samples, starts = joined(pieces, round(FADE_S * track.rate_hz))
+    first_s = np.array([starts[piece] for piece, _ in spans]) / track.rate_hz
+    length_s = np.array([len(pieces[piece]) for piece, _ in spans]) / track.rate_hz
+    events = Windows.of(0, first_s, first_s + length_s)
+    return samples, events, np.array([rare for _, rare in spans], dtype=bool)
+
+
+def joined(pieces: Sequence[FloatArray], fade: int) -> tuple[FloatArray, list[int]]:
+    """Pieces one after another, each fading into the next over at most `fade` samples, and where
+    each begins."""
+    track = np.zeros(sum(map(len, pieces)), dtype=np.float32)
+    starts, at, before = [], 0, 0
+    for piece in pieces:
+        own = np.array(piece, dtype=np.float32)
+        over = min(fade, len(own) // 2, before // 2)
+        rise = np.linspace(0, 1, over, dtype=np.float32)
+        at -= over
+        track[at : at + over] *= 1 - rise
+        own[:over] *= rise
+        track[at : at + len(own)] += own
+        starts.append(at)
+        at, before = at + len(own), len(own)
+    return track[:at], starts
