@@ -18,7 +18,8 @@ FLOORS = {
     9: "raravis.explain raravis.explain. raravis.showroom raravis.comparison raravis.comparison. "
     "raravis.scanning raravis.scanning. raravis.benchmarks raravis.benchmarks.",
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
-    "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting",
+    "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting "
+    "raravis.contamination",
     7: "raravis.detector",
     6: "raravis.senses.",
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "

@@ -10,8 +10,10 @@ import importlib.metadata
 import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import pandas as pd
 import tomli_w
@@ -24,6 +26,8 @@ from raravis.durable import write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.folders import find_files
 from raravis.journal import Journal
+from raravis.learned import State
+from raravis.left_out import LeftOut
 from raravis.progress import Progress, silent
 from raravis.registry import check_options
 from raravis.senses import Options, Paths, Sense
@@ -34,6 +38,12 @@ from raravis.windows import Event, FloatArray
 
 FORMAT = 1  # of model.toml; raised when what is written could not be read by an older raravis
 KINDS = ("sound", "series")  # where nothing tells them apart, the first is meant
+
+# Recording and where to begin -> (scored until, rows by layer) of each block, in order.
+Judged: TypeAlias = Callable[[int, float], Iterator[tuple[float, dict[str, Rows]]]]
+# Who judges: a detector, a source and where each of its recordings begins -> what answers for it.
+# Recordings are asked for in order; one that breaks raises RecordingError.
+Crew: TypeAlias = Callable[["Detector", Source, Sequence[float]], AbstractContextManager[Judged]]
 
 
 class Detector:
@@ -122,50 +132,66 @@ class Detector:
     # --- scoring -----------------------------------------------------------------------------
 
     def score(
-        self, paths: Paths | Source, run: str | Path | None = None, progress: Progress = silent
+        self,
+        paths: Paths | Source,
+        run: str | Path | None = None,
+        progress: Progress = silent,
+        crew: Crew | None = None,
     ) -> pd.DataFrame:
         """Scores every window: a table (recording, start_s, end_s, score, p_value).
 
-        run  folder to which scores and embeddings are written block by block as they come. What
-             it holds already is not scored again, so a run that was cut off goes on.
+        run   folder to which scores and embeddings are written block by block as they come. What
+              it holds already is not scored again, so a run that was cut off goes on.
+        crew  who judges; see `raravis.spreading.crew`. None is this process alone. The numbers
+              are the same.
         """
+        if run is None:
+            with tempfile.TemporaryDirectory() as folder:
+                return self.score(paths, folder, progress, crew)
+        source = paths if isinstance(paths, Source) else self.open(paths)
+        with Store.open_or_create(run) as store:
+            self.judge_into(store, source, progress, crew)
+            self.conclude(store, source.remarks)
+            return store.table("windows", self.scorer)
+
+    def judge_into(
+        self,
+        store: Store,
+        source: Source,
+        progress: Progress = silent,
+        crew: Crew | None = None,
+    ) -> None:
+        """Scores every window into a store, recording by recording, and lists what was skipped."""
         if not self.is_fitted:
             raise RunError("the detector has learned nothing yet: call fit first, or load a run")
-        source = paths if isinstance(paths, Source) else self.open(paths)
-        if run is not None:
-            return self._score_into(Path(run), source, progress)
-        with tempfile.TemporaryDirectory() as folder:
-            return self._score_into(Path(folder), source, progress)
-
-    def _score_into(self, folder: Path, source: Source, progress: Progress) -> pd.DataFrame:
-        with Store.open_or_create(folder) as store:
-            total_s = sum(recording.duration_s for recording in source.recordings)
-            before_s = 0.0
+        known = {recording.name: scored_s for recording, scored_s in store.recordings()}
+        starts = [known.get(recording.name, 0.0) for recording in source.recordings]
+        total_s = sum(recording.duration_s for recording in source.recordings)
+        before_s = 0.0
+        with (crew or alone)(self, source, starts) as judged:
             for index, recording in enumerate(source.recordings):
                 try:
                     store.add_recording(recording)
-                    for until_s, rows in self._judged(source, index, store.scored_until(recording)):
-                        store.append(recording, until_s, rows)
-                        progress("scoring", before_s + until_s, total_s)
+                    if store.scored_until(recording) < recording.duration_s:
+                        for until_s, rows in judged(index, store.scored_until(recording)):
+                            store.append(recording, until_s, rows)
+                            progress("scoring", before_s + until_s, total_s)
+                        store.append(recording, recording.duration_s, {})
                 except RecordingError as error:
                     source.skip(error)
                 before_s += recording.duration_s
-            progress("scoring", total_s, total_s)
-            for skipped in source.skipped:
-                store.skip(skipped)
-            self._events = self._find_events(store)
-            store.replace_events(self._events)
-            self._write_summary(folder, store, source)
-            return store.table("windows", self.scorer)
+                progress("scoring", before_s, total_s)
+        for skipped in source.skipped:
+            store.skip(skipped)
 
-    def _judged(
-        self, source: Source, recording: int, from_s: float
-    ) -> Iterator[tuple[float, dict[str, Rows]]]:
-        """(scored until, rows by layer) for each block of one recording from `from_s` on."""
-        duration_s = source.recordings[recording].duration_s
-        if from_s < duration_s:
-            yield from self.sense.judged(source, recording, from_s)
-            yield duration_s, {}
+    def conclude(self, store: Store, remarks: Sequence[str] = ()) -> None:
+        """Finds the events in what a store holds, and writes them and run.toml beside it.
+
+        remarks  on how the recordings were read.
+        """
+        self._events = self._find_events(store)
+        store.replace_events(self._events)
+        self._write_summary(store, remarks)
 
     def _find_events(self, store: Store) -> list[Event]:
         sense = self.sense
@@ -206,29 +232,41 @@ class Detector:
     # --- the run folder ------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> None:
-        """Writes model.toml and model.safetensors, from which `load` makes this detector again."""
+        """Writes model.toml and model.safetensors, from which `load` makes this detector again, and
+        what was left out of learning, if anything was, as pruned.csv."""
         if not self.is_fitted:
             raise RunError("nothing to save: the detector has learned nothing yet, call fit first")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "model.safetensors", save(self.sense.state()))
-        write_atomically(
-            folder / "model.toml", tomli_w.dumps({"format": FORMAT, "detector": self.config})
-        )
+        self.sense.left_out.write(folder)
+        table = {"format": FORMAT, "detector": self.config, **self._pruned()}
+        write_atomically(folder / "model.toml", tomli_w.dumps(table))
+
+    def _pruned(self) -> Options:
+        """What each look for windows to leave out of learning brought, where there was one."""
+        return {"pruned": list(looks)} if (looks := self.sense.left_out.looks) else {}
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """A saved detector. Raises RunError for a folder that is missing, broken or foreign."""
         table = read_model_toml(Path(folder))
         try:
-            detector = cls.from_config({"kind": "sound", **table["detector"]})
-            detector.sense.restore(load_file(Path(folder) / "model.safetensors"))
+            detector = cls.learned(table["detector"], load_file(Path(folder) / "model.safetensors"))
+            detector.sense.left_out = LeftOut.read(Path(folder), table.get("pruned", []))
         except (OSError, SafetensorError, ParameterError, KeyError) as error:
             raise RunError(f"the model in {folder} is broken: {error}") from error
+        return detector
+
+    @classmethod
+    def learned(cls, config: Mapping[str, Any], state: State) -> Self:
+        """A detector that has learned: the `config` of another, and the `state` of its sense."""
+        detector = cls.from_config({"kind": "sound", **config})
+        detector.sense.restore(state)
         detector.is_fitted = True
         return detector
 
-    def _write_summary(self, folder: Path, store: Store, source: Source) -> None:
+    def _write_summary(self, store: Store, remarks: Sequence[str]) -> None:
         """run.toml: configuration, versions, what was read and what could not be; events.csv."""
         packages = ("raravis", "numpy", "torch", "soundfile", "soxr")
         summary = {
@@ -245,10 +283,18 @@ class Detector:
                 for r, _ in store.recordings()
             ],
             "skipped": [{"path": s.path, "reason": s.reason} for s in store.skipped()],
-            "remarks": source.remarks,
+            "remarks": list(remarks),
+            **self._pruned(),
         }
-        write_atomically(folder / "run.toml", tomli_w.dumps(summary))
-        write_atomically(folder / "events.csv", events_table(self._events).to_csv(index=False))
+        events = events_table(self._events)
+        write_atomically(store.folder / "run.toml", tomli_w.dumps(summary))
+        write_atomically(store.folder / "events.csv", events.to_csv(index=False))
+
+
+@contextmanager
+def alone(detector: Detector, source: Source, starts: Sequence[float]) -> Iterator[Judged]:
+    """The crew of this one process."""
+    yield partial(detector.sense.judged, source)
 
 
 def read_model_toml(folder: Path) -> Options:

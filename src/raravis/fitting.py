@@ -30,8 +30,8 @@ from raravis.sources import Source
 Result = TypeVar("Result")
 
 LEARNING = "learning"
-RUN_FILES = ("run.toml", "model.toml", "model.safetensors", "events.csv", "report.html",
-             "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")  # fmt: skip
+RUN_FILES = ("run.toml", "model.toml", "model.safetensors", "events.csv", "pruned.csv",
+             "report.html", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm")  # fmt: skip
 RUN_FOLDERS = ("embeddings", LEARNING)
 
 

@@ -112,12 +112,14 @@ class Lesson:
 
     excerpts  sound events, in order of time; clips (N, F, T) float16, likewise.
     hours     of recording that the excerpts stand for; clip_hours, the clips.
+    windows   where the clips lie, (N,).
     """
 
     excerpts: list[Excerpt]
     hours: float
     clips: FloatArray
     clip_hours: float
+    windows: Windows
 
 
 def blocks_with_windows(source: SoundSource) -> list[tuple[int, float, int]]:
@@ -188,7 +190,7 @@ def take_lesson(
     wanted = np.zeros(there, dtype=bool)
     wanted[np.random.default_rng(seed + 1).permutation(there)[:windows]] = True
     chosen = np.split(wanted, np.cumsum([count for *_, count in blocks])[:-1])
-    excerpts, clips, heard_s = Sampler[Excerpt](segments, seed), [], 0.0
+    excerpts, clips, cut, heard_s = Sampler[Excerpt](segments, seed), [], [], 0.0
     for done, ((recording, from_s, _), mask) in enumerate(zip(blocks, chosen, strict=True)):
         progress("listening", done, len(blocks))
         try:
@@ -199,6 +201,7 @@ def take_lesson(
         heard = listener.hear(block, inside[mask])
         excerpts.add([e for e, own in zip(heard.excerpts, heard.owned, strict=True) if own])
         clips.append(heard.clips.astype(np.float16))
+        cut.append(heard.windows)
         heard_s += block.end_s - block.start_s
     progress("listening", len(blocks), len(blocks))
     if not clips:
@@ -209,4 +212,5 @@ def take_lesson(
         heard_s / 3600 * excerpts.share,
         np.concatenate(clips),
         heard_s / 3600 * share,
+        Windows.concatenate(cut),
     )

@@ -5,8 +5,8 @@ A batch of rows and rows that come one by one take the same way, so that they ge
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,10 +16,13 @@ from raravis.configuration import Table
 from raravis.errors import DataError, ParameterError
 from raravis.journal import SILENT, Journal
 from raravis.learned import State
+from raravis.left_out import too_short
 from raravis.models import known_scores, row_scores
 from raravis.row_ensemble import RowEnsemble
-from raravis.row_networks import RowNetwork, make_member
+from raravis.row_networks import RowNetwork, complete_training, is_network, make_members
+from raravis.row_pruning import Dropped, Kept, cut, everything, leave_out
 from raravis.series.rows import Scaling, Series, filled, unbroken
+from raravis.training import Training
 from raravis.windows import BoolArray, FloatArray
 
 PIECES = 20  # into which what is learned from is cut, to hold some of them out
@@ -55,7 +58,10 @@ class RowLayer:
     members     name -> name and options of a model of rows; several make an ensemble.
     threshold   name and options.
     channels    how many; interval_s, the usual time from row to row.
-    training    options of `Training`, for networks.
+    training    options of `Training`, for networks. Its rule for pruning also holds for models in
+                closed form: these leave rows out, together; see `raravis.row_pruning`.
+
+    dropped     what each of them left out of the stretches that were learned from.
     """
 
     name = "windows"
@@ -72,19 +78,15 @@ class RowLayer:
         self.interval_s = 1.0
         self._members, self._channels = members, channels
         self._training, self._seed = training, seed
-        self.model = self._fresh()
+        self.dropped: list[Dropped] = []
+        self.model = self._fresh(members)
         options = {k: v for k, v in threshold.items() if k != "name"}
         self.thresholds = {
             name: thresholds.create(threshold["name"], **options) for name in ("ensemble", *members)
         }
 
-    def _fresh(self) -> RowEnsemble:
-        return RowEnsemble(
-            {
-                name: make_member(options, self._channels, self._training, self._seed)
-                for name, options in self._members.items()
-            }
-        )
+    def _fresh(self, members: dict[str, Table]) -> RowEnsemble:
+        return make_members(members, self._channels, self._training, self._seed)
 
     @property
     def lookback(self) -> int:
@@ -99,14 +101,14 @@ class RowLayer:
         """Learns from stretches (n, C) in the channels' own units, NaN where a value is missing.
 
         The level of alarms is learned from pieces that the model had not seen, spread evenly over
-        the time; then the model learns from everything.
+        the time, whatever it would have left out; then the model learns from everything.
         """
         self.interval_s = float(interval_s)
-        scaled = self._scaled(stretches)
+        context = self.model.context
+        scaled, numbers = self._scaled(stretches)
         journal.progress("learning", 0, 2)
-        seen, held = held_out(scaled, 4 * self.model.context)
-        self._hand_on(journal.within("held-out"))
-        self.model.fit(seen)
+        seen, held = held_out(scaled, 4 * context)
+        self._fit(seen, journal.within("held-out"))
         judged = [self.model.judge(rows) for rows in held]
         journal.progress("learning", 1, 2)
         for name, threshold in self.thresholds.items():
@@ -117,10 +119,45 @@ class RowLayer:
                 ]
             )
             threshold.fit(ordinary, max(1, len(ordinary)) * self.interval_s / 3600)
-        self.model = self._fresh()
-        self._hand_on(journal)
-        self.model.fit(scaled)
+        self.model = self._fresh(self._members)
+        self._note_dropped(self._fit(scaled, journal), numbers, journal.remark)
         journal.progress("learning", 2, 2)
+
+    def _fit(self, stretches: Sequence[FloatArray], journal: Journal) -> Kept:
+        """Teaches the model with what is kept of the stretches."""
+        self._hand_on(journal)
+        kept = self._kept(stretches)
+        self.model.fit(cut(stretches, kept.pieces))
+        return kept
+
+    def _kept(self, stretches: Sequence[FloatArray]) -> Kept:
+        """What the members in closed form leave, by the rule for pruning, if there is one."""
+        pruning = Training(**complete_training(self._training, self._seed)).pruning()
+        closed = {k: table for k, table in self._members.items() if not is_network(table)}
+        if pruning is None or not closed:
+            return everything(stretches)
+        return leave_out(lambda: self._fresh(closed), stretches, pruning, self.model.context)
+
+    def _note_dropped(
+        self, kept: Kept, numbers: Sequence[int], remark: Callable[[str], None]
+    ) -> None:
+        """Gathers what was left out; `numbers` are those of the stretches learned from."""
+        pieces = np.array([(numbers[p.stretch], p.first) for p in kept.pieces])
+        self.dropped = []
+        if kept.dropped is not None:
+            where = kept.dropped.where.copy()
+            where[:, 0] = np.array(numbers)[where[:, 0]]
+            self.dropped.append(replace(kept.dropped, where=where))
+        for name, model in self.model.models.items():
+            if not isinstance(model, RowNetwork) or model.training.prune == "none":
+                continue
+            if not model.history.looks:
+                remark(too_short(name, len(model.history), model.training.prune_first))
+            else:
+                stretch, first = pieces[model.left_out[:, 0]].T
+                where = np.column_stack([stretch, *(first + model.left_out[:, 1:].T)])
+                columns = model.history.left_out
+                self.dropped.append(Dropped(name, model.history.looks, where, columns))
 
     def _hand_on(self, journal: Journal) -> None:
         """Gives each network in the model the journal of its own training."""
@@ -128,17 +165,20 @@ class RowLayer:
             if isinstance(model, RowNetwork):
                 model.journal = journal.within(name)
 
-    def _scaled(self, stretches: Sequence[FloatArray]) -> list[FloatArray]:
+    def _scaled(self, stretches: Sequence[FloatArray]) -> tuple[list[FloatArray], list[int]]:
+        """The stretches long enough to learn from, scaled and filled, and their numbers."""
         context = self.model.context
-        long_enough = [rows for rows in stretches if len(rows) > context]
-        if not long_enough:
+        numbers = [number for number, rows in enumerate(stretches) if len(rows) > context]
+        if not numbers:
             longest = max((len(rows) for rows in stretches), default=0)
             raise DataError(
                 f"needs more than {context} rows without a break to learn from, got at most "
                 f"{longest}: give longer series, or choose a model with a shorter window"
             )
-        self.scaling.fit(long_enough)
-        return [filled(self.scaling.apply(rows), max(1, context)) for rows in long_enough]
+        self.scaling.fit([stretches[number] for number in numbers])
+        return [
+            filled(self.scaling.apply(stretches[number]), max(1, context)) for number in numbers
+        ], numbers
 
     # --- judging -----------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ channel is that channel's contribution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,7 @@ from raravis.learned import Learned, State
 from raravis.models import RowModel
 from raravis.networks import Network
 from raravis.registry import check_options, parameters
+from raravis.row_ensemble import RowEnsemble
 from raravis.series.residuals import ResidualScale, long_enough
 from raravis.series.rows import strided
 from raravis.training import Training
@@ -64,6 +65,8 @@ class RowNetwork(RowModel):
     seed           of the first weights, of the drawing, and of training where it has none itself.
 
     history      how training went; empty in a model that was loaded.
+    left_out     (N, 3) of the windows that training left out in the end: which stretch, their first
+                 row in it and the row after their last; `history.left_out` says when and why.
     journal      of its training; whoever holds the run may set it before `fit`.
     after_epoch  called with the number of each epoch that ended; there this model can be asked for
                  contributions as it stands.
@@ -93,6 +96,7 @@ class RowNetwork(RowModel):
         self.seed = seed
         self.context = window - 1
         self.history = History()
+        self.left_out: IntArray = np.empty((0, 3), dtype=int)
         self.after_epoch: Callable[[int], None] | None = None
         self.journal = SILENT
         with seeded(seed):  # the first weights follow the seed alone
@@ -102,8 +106,8 @@ class RowNetwork(RowModel):
 
     def fit(self, stretches: Sequence[FloatArray]) -> Self:
         """Teaches the network, then measures what each channel's residual ordinarily is."""
-        usable = long_enough(stretches, self.context, 2 * self.window, "a network of rows")
-        windows = RowWindows(usable, self.window, self.memory, self.instance_norm, self.seed)
+        long_enough(stretches, self.context, 2 * self.window, "a network of rows")
+        windows = RowWindows(stretches, self.window, self.memory, self.instance_norm, self.seed)
 
         def look(epoch: int) -> None:
             if self.after_epoch is not None:
@@ -114,6 +118,7 @@ class RowNetwork(RowModel):
             self.network_.network, windows, journal=self.journal, after_epoch=look
         )
         self._measure(windows)
+        self.left_out = windows.where(np.array(self.history.left_out["row"], dtype=int))
         return self
 
     def contributions(self, rows: FloatArray) -> FloatArray:
@@ -159,7 +164,7 @@ class RowWindows:
         # views: row after row, a window lies in memory in one piece, and is copied as one
         self._pieces = strided(rows.reshape(-1, 1), rows[:window].size)[:: rows.shape[1], 0]
         self._instance_norm = instance_norm
-        ends = np.cumsum([len(rows) for rows in stretches])
+        ends = self._ends = np.cumsum([len(rows) for rows in stretches])
         inside = [
             np.arange(end - len(rows), end - window + 1)  # no window reaches over a break
             for rows, end in zip(stretches, ends, strict=True)
@@ -172,6 +177,13 @@ class RowWindows:
 
     def __len__(self) -> int:
         return len(self._starts)
+
+    def where(self, wanted: IntArray) -> IntArray:
+        """(N, 3) of windows (N,): which stretch, first row in it and the row after the last."""
+        starts = self._starts[wanted]
+        stretch = np.searchsorted(self._ends, starts, side="right")
+        first = starts - np.append(0, self._ends)[stretch]
+        return np.column_stack([stretch, first, first + self._window])
 
     def __getitem__(self, wanted: Any) -> FloatArray:
         pieces: FloatArray = self._pieces[self._starts[wanted]]  # (B, W C)
@@ -244,6 +256,20 @@ def make_member(options: Table, channels: int, training: Table, seed: int) -> Ro
         return model
     own = {name: table.pop(name) for name in _own_options() if name in table}
     return RowNetwork(table, channels, **own, training=training)
+
+
+def make_members(
+    tables: Mapping[str, Table], channels: int, training: Table, seed: int
+) -> RowEnsemble:
+    """The ensemble of models that these tables describe, by name; see `make_member`."""
+    return RowEnsemble(
+        {name: make_member(table, channels, training, seed) for name, table in tables.items()}
+    )
+
+
+def is_network(options: Table) -> bool:
+    """Whether the table of a model of rows names a network."""
+    return _is_a(Network, options["name"])
 
 
 def complete_member(options: Table, seed: int) -> Table:

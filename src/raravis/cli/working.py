@@ -62,6 +62,7 @@ def detect(
         detector, source = learn(paths, out, overwrite, config or {}, journal)
         detector.score(source, run=out, progress=progress)
         page = write_report(out, progress)
+    tell_left_out(detector)
     finish(out, detector, page, strict, as_json)
 
 
@@ -87,11 +88,12 @@ def fit(
 
     with distributed.joined(), console.showing_progress(distributed.rank() > 0) as progress:
         journal = journal_of(progress, track, cache, keep=keep, every_s=every)
-        _, source = learn(paths, out, overwrite, config or {}, journal)
+        detector, source = learn(paths, out, overwrite, config or {}, journal)
         leads = distributed.rank() == 0
     if not leads:
         return
     console.list_skipped(source.skipped)
+    tell_left_out(detector)
     console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
     refuse_skipped(strict, len(source.skipped))
 
@@ -242,6 +244,12 @@ def tell_remarks(remarks: Sequence[str], most: int = 10) -> None:
         console.tell(remark)
     if len(remarks) > most:
         console.tell(f"... and {len(remarks) - most} more remarks, all listed in run.toml")
+
+
+def tell_left_out(detector: Detector) -> None:
+    """Says how much was left out of learning, where a rule for pruning was given."""
+    for said in detector.sense.left_out.said():
+        console.tell(said)
 
 
 def refuse_skipped(strict: bool, count: int) -> None:

@@ -16,6 +16,7 @@ from raravis.configuration import complete
 from raravis.errors import ParameterError
 from raravis.journal import Journal
 from raravis.learned import State
+from raravis.left_out import LeftOut
 from raravis.registry import Registry, parameters
 from raravis.sources import Source
 from raravis.store import Rows
@@ -33,11 +34,13 @@ class Sense(ABC):
     config      every setting, resolved; `learn` adds what form its recordings have.
     layers      what learned, by name; there once something was learned.
     main_layer  the layer of the store in which its events are found.
+    left_out    what pruning left out of learning.
     """
 
     suffixes: tuple[str, ...]
     config: Options
     layers: dict[str, Any]
+    left_out: LeftOut
     main_layer: str = "windows"
 
     @property
@@ -68,6 +71,12 @@ class Sense(ABC):
         self, source: Any, recording: int, from_s: float
     ) -> Iterator[tuple[float, dict[str, Rows]]]:
         """(scored until, rows by layer) for each block of one recording from `from_s` on."""
+
+    def pieces(self, source: Any, recording: int, from_s: float) -> list[tuple[float, float]]:
+        """(from_s, to_s) of the stretches of one recording, from `from_s` on, that may be judged
+        each by itself, in any order and by any process: all of it at once, unless a kind says
+        otherwise."""
+        return [(from_s, source.recordings[recording].duration_s)]
 
     @abstractmethod
     def p_values(self, scores: FloatArray) -> FloatArray:

@@ -15,6 +15,7 @@ from raravis.configuration import complete
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.journal import SILENT, Journal
 from raravis.learned import State
+from raravis.left_out import LeftOut, rows_of
 from raravis.listening import spread_evenly
 from raravis.novelty import NoveltyChain
 from raravis.row_ensemble import default_members, member_names
@@ -32,6 +33,7 @@ from raravis.senses import (
     register,
     under,
 )
+from raravis.series.rows import Series
 from raravis.sources import RowBlock, RowSource
 from raravis.sources.series import SUFFIXES, SeriesSource
 from raravis.store import Rows
@@ -88,6 +90,7 @@ class SeriesSense(Sense):
             "seed": seed,
         }
         self.layers = {}
+        self.left_out = LeftOut()
         self._interval_s = 1.0
         self._stream: RowStream | NoveltyStream | None = None
 
@@ -143,9 +146,15 @@ class SeriesSense(Sense):
             self.config["model"] = _members(chain, self.config["seed"])
         self._know(source.channels)
         if self._novelty is None:
-            stretches = self._lesson(source)
+            stretches, places = self._lesson(source)
             self._build()
             self.layer.learn(stretches, source.interval_s, journal)
+            self.left_out = self._left_out(places, source)
+        elif self.config["training"]["prune"] != "none":
+            journal.remark(
+                "nothing is pruned: novelty learns nothing beforehand, each row is judged by those "
+                "before it; choose another --model, such as window-pca, to learn with pruning"
+            )
 
     def _alarm_rate(self) -> float:
         """Share of ordinary rows that may alarm, as the threshold has it."""
@@ -157,26 +166,43 @@ class SeriesSense(Sense):
         }
         return float(min(rates.get(threshold["name"]) or 1e-3, 0.5))
 
-    def _lesson(self, source: RowSource) -> list[FloatArray]:
-        """Stretches (n, C) of the recordings' beginnings."""
+    def _left_out(self, places: list[Windows], source: RowSource) -> LeftOut:
+        """What was left out of stretches that lie there."""
+        starts = np.cumsum([0, *map(len, places)])
+        rows = Windows.concatenate(places)
+        parts = []
+        for dropped in self.layer.dropped:
+            stretch, first, stop = dropped.where.T
+            windows = rows_of(rows, starts[stretch] + first, starts[stretch] + stop)
+            rule = self.config["training"]["prune"]
+            parts.append(LeftOut.by(dropped.model, rule, dropped.looks, windows, dropped.columns,
+                                    source.recordings))  # fmt: skip
+        return LeftOut.together(parts)
+
+    def _lesson(self, source: RowSource) -> tuple[list[FloatArray], list[Windows]]:
+        """Stretches (n, C) of the recordings' beginnings, and where the rows of each lie."""
         settings = self.config["learn"]
         pieces = []
         for recording, rows in enumerate(source.rows):
             until = source.learn_until[recording] or math.ceil(settings["first"] * rows)
             pieces += [(recording, at, min(at + STRETCH, until)) for at in range(0, until, STRETCH)]
         chosen = spread_evenly(len(pieces), max(1, settings["rows"] // STRETCH))
-        stretches: dict[tuple[int, int], list[FloatArray]] = {}  # those that touch, together
+        stretches: dict[tuple[int, int], list[Series]] = {}  # those that touch, together
         start, reached = 0, (-1, 0)
         for recording, first, stop in (pieces[i] for i in chosen):
             try:
-                values = source.read(recording, first, stop).values
+                series = source.read(recording, first, stop)
             except RecordingError as error:
                 source.skip(error)
                 continue
             start = start if reached == (recording, first) else first
-            stretches.setdefault((recording, start), []).append(values)
+            stretches.setdefault((recording, start), []).append(series)
             reached = (recording, stop)
-        return [np.concatenate(parts) for parts in stretches.values()]
+        times = {key: np.concatenate([s.time_s for s in parts]) for key, parts in stretches.items()}
+        return [np.concatenate([s.values for s in parts]) for parts in stretches.values()], [
+            Windows.of(recording, time_s, time_s + source.interval_s)
+            for (recording, _), time_s in times.items()
+        ]
 
     def _know(self, channels: tuple[str, ...]) -> None:
         """Settles which channels there are, and with them the default members."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from raravis import models, scorers, thresholds
 from raravis.configuration import complete
@@ -11,7 +14,8 @@ from raravis.errors import ParameterError
 from raravis.journal import SILENT, Journal
 from raravis.layers import SegmentLayer, WindowLayer, joined
 from raravis.learned import State
-from raravis.listening import Listener, take_lesson
+from raravis.left_out import LeftOut, too_short
+from raravis.listening import BLOCK_S, Listener, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
 from raravis.segments import Segmenter
@@ -21,10 +25,12 @@ from raravis.sound.features import LogMel
 from raravis.sources import SoundSource
 from raravis.sources.audio import AudioSource
 from raravis.store import Rows
+from raravis.tracking.told import places
 from raravis.training import Training
-from raravis.windows import FloatArray
+from raravis.windows import FloatArray, Windows
 
 MERGE_S = 1.0  # alarms closer than this are one event
+PIECE = 6  # blocks that one process judges in a row, so that a file is not opened for each
 
 # What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
 BESIDE: dict[str, Options] = {
@@ -88,6 +94,7 @@ class SoundSense(Sense):
         }
         self.main_layer = "segments" if closed_form else "windows"
         self.network = self.config["explainer"] if closed_form else self.config["model"]
+        self.left_out = LeftOut()
         _check_network(self.network)
 
     @property
@@ -113,12 +120,49 @@ class SoundSense(Sense):
     def learn(self, source: SoundSource, journal: Journal = SILENT) -> None:
         """Learns from a bounded, even sample of the recordings."""
         self._build(source.rate_hz)
+        self._say_what_is_pruned(journal)
         settings = {**self.config["learn"], "seed": self.config["seed"]}
         lesson = take_lesson(self.listener, source, **settings, progress=journal.progress)
+        told = replace(journal, places=places(lesson.windows, source.recordings))
         for layer in self.layers.values():
-            layer.learn(lesson, journal)
+            layer.learn(lesson, told)
+        self.left_out = self._left_out(lesson.windows, source, journal)
         # what was learned holds at this rate, whatever rates are scored later
         self.config["source"]["rate_hz"] = source.rate_hz
+
+    def _say_what_is_pruned(self, journal: Journal) -> None:
+        """Tells whoever asked for pruning what it does not reach."""
+        if self.config["training"]["prune"] == "none" or self.main_layer != "segments":
+            return
+        what = (
+            f"only the windows of {self.network['name']}, which shows what was expected"
+            if isinstance(self.network, dict)
+            else "nothing here"
+        )
+        journal.remark(
+            f"pruning leaves out of training what a network finds strange, so it concerns {what}: "
+            "sound events are judged by how many others are like them, and all of them are "
+            "counted. With --model conv-ae it concerns the judge itself"
+        )
+
+    def _left_out(self, windows: Windows, source: SoundSource, journal: Journal) -> LeftOut:
+        """What the network left out of the windows that it learned from."""
+        layer = self.layers.get("windows")
+        training, name = self.config["training"], self.network["name"] if layer else ""
+        if layer is None or training["prune"] == "none":
+            return LeftOut()
+        if not layer.history.looks:
+            journal.remark(too_short(name, len(layer.history), training["prune_first"]))
+            return LeftOut()
+        columns = layer.history.left_out
+        return LeftOut.by(
+            name,
+            training["prune"],
+            layer.history.looks,
+            windows[np.array(columns["row"], dtype=int)],
+            columns,
+            source.recordings,
+        )
 
     def judged(
         self, source: SoundSource, recording: int, from_s: float
@@ -127,6 +171,14 @@ class SoundSense(Sense):
         for block, windows in self.listener.blocks(source, recording, from_s):
             heard = self.listener.hear(block, windows)
             yield block.end_s, joined([layer.judge(heard) for layer in self.layers.values()])
+
+    def pieces(
+        self, source: SoundSource, recording: int, from_s: float
+    ) -> list[tuple[float, float]]:
+        """Half hours or so, for every block is heard by itself; see `Sense.pieces`."""
+        spans = list(source.spans(recording, from_s, BLOCK_S))
+        parts = [spans[first : first + PIECE] for first in range(0, len(spans), PIECE)]
+        return [(part[0][0], part[-1][1]) for part in parts]
 
     def state(self) -> State:
         """Everything learned, as arrays."""
