@@ -68,6 +68,18 @@ def _training(order: Order) -> Rows:
     return training.run()
 
 
+def _pruning(order: Order) -> Rows:
+    from raravis.benchmarks import pruning
+
+    if order.data is None:
+        raise DataError(
+            "the benchmark pruning needs images/, audio/esc10 and smd/: give the folder that holds "
+            "them by --data"
+        )
+    with console.showing_progress() as progress:
+        return pruning.run(order.data, range(order.seeds), order.parts, order.out, progress)
+
+
 def _rows(order: Order) -> Rows:
     from raravis.benchmarks import row_speed
 
@@ -128,6 +140,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "speed": ("reading, mel, network and scores, beside librosa and bare parts", _speed),
     "memory": ("resident memory of detect on one and six hours", _memory),
     "training": ("the training loop and inference, beside bare float32 loops", _training),
+    "pruning": ("when leaving strange windows out of training helps, and when not", _pruning),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
