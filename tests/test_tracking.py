@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from raravis.models.autoencoder import ConvAutoencoder
 from raravis.networks import Codes, Network
 from raravis.progress import Progress
 from raravis.tracking.drawing import as_picture, as_plane, compared
+from raravis.tracking.told import places
 from raravis.training import Training
-from raravis.windows import FloatArray
+from raravis.windows import FloatArray, Recording, Windows
 
 SHAPE = (1, 16, 13)
 TRAINING = Training(epochs=4, batch=8, prune="zscore:3", prune_first=1, prune_every=1)
@@ -230,6 +232,19 @@ def test_the_projector_finds_points_columns_and_pictures(tmp_path: Path) -> None
     width, height = embedding.sprite.single_image_dim
     assert (width, height) == (13, 16) and sheet.shape == (7 * 16, 7 * 13)  # 7 x 7 for 40
     np.testing.assert_array_equal(sheet[16:32, :13], as_picture(windows_of()[7]))
+
+
+def test_the_map_says_where_windows_come_from(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason=NEEDED)
+    windows = Windows(np.zeros(40, dtype=np.int32), np.arange(40.0), np.arange(40.0) + 1)
+    began = datetime(2026, 5, 1, 4, 30)
+    recordings = [Recording("dawn.flac", "dawn.flac", 41.0, 8000.0, start_time=began)]
+    told = places(windows, recordings)
+    learn(Journal(folder=tmp_path, trackers=["tensorboard"], places=told))
+    lines = (tmp_path / "tensorboard/projector/columns.tsv").read_text().splitlines()
+    assert lines[0].split("\t") == ["window", "recording", "start_s", "time", "loss", "kept"]
+    assert lines[8].startswith("7\tdawn.flac\t7.000\t2026-05-01T04:30:07\t")
+    assert lines[8].endswith("\tno")
 
 
 @pytest.mark.parametrize("step", [1, 9, 13])

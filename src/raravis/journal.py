@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from raravis.errors import ParameterError
 from raravis.progress import Note, Progress, silent, unnoted, warn
+from raravis.windows import IntArray
 
 TRACKERS = ("tensorboard", "wandb")  # each is the name of the package that it needs
 
@@ -30,6 +32,8 @@ class Journal:
     trackers  who else is told after every epoch: "tensorboard", "wandb" or both; see `tracking`.
     note      told in words, after every epoch, how training stands.
     remark    told what went wrong without ending the training; warns where nobody is named.
+    places    what is known of windows by their number, such as recording and time: columns for the
+              map that trackers draw; None where nothing is.
     cache     folder of the cache from which windows are read; None cuts them from recordings.
     """
 
@@ -40,6 +44,7 @@ class Journal:
     trackers: Sequence[str] = ()
     note: Note = unnoted
     remark: Callable[[str], None] = warn
+    places: Callable[[IntArray], dict[str, Sequence[Any]]] | None = None
     cache: Path | None = None
 
     def __post_init__(self) -> None:

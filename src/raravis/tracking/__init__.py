@@ -126,7 +126,7 @@ class Tracking:
             self._show(epoch)
         columns: Columns = {
             "window": rows.tolist(),
-            **_places(self.windows, rows),
+            **(self.journal.places(rows) if self.journal.places else {}),
             "loss": losses.tolist(),
             "kept": ["yes" if one else "no" for one in kept[rows]],
         }
@@ -187,9 +187,3 @@ def _spread(rows: IntArray, most: int) -> IntArray:
     places = np.linspace(0, len(rows) - 1, min(len(rows), most)).round().astype(int)
     spread: IntArray = rows[places]
     return spread
-
-
-def _places(windows: WindowArray, rows: IntArray) -> Columns:
-    """Where windows come from, if whoever cuts them knows."""
-    places = getattr(windows, "places", None)
-    return {} if places is None else dict(places(rows))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from raravis.windows import FloatArray, IntArray
+from raravis.windows import FloatArray, IntArray, Recording, Windows
 
 Row = Mapping[str, float]
 Settings = Mapping[str, Any]
@@ -49,3 +49,19 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Nothing more will come; `flush` and let go."""
+
+
+def places(windows: Windows, recordings: Sequence[Recording]) -> Callable[[IntArray], Columns]:
+    """What tells recording, start and, where it is known, the time of windows by their numbers."""
+
+    def of(rows: IntArray) -> Columns:
+        chosen = windows[rows]
+        held = [recordings[i] for i in chosen.recording]
+        times = [r.time_at(float(s)) for r, s in zip(held, chosen.start_s, strict=True)]
+        return {
+            "recording": [recording.name for recording in held],
+            "start_s": [f"{start:.3f}" for start in chosen.start_s],
+            "time": [time.isoformat(timespec="seconds") if time else "" for time in times],
+        }
+
+    return of
