@@ -227,4 +227,4 @@ class _SquaredErrors(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (apart,) = ctx.saved_tensors
-        return apart * (gradient * (2 / apart[0].numel()))[:, None, None, None], None
+        return apart * (gradient * (2 / apart.shape[1:].numel()))[:, None, None, None], None

@@ -78,7 +78,7 @@ def _talking() -> Iterator[None]:
         raise RunError(
             "the processes that work together have lost each other, since one failed (see what it "
             "says), was killed or cannot be reached: start all of them again, and a fit goes on "
-            f"from its last checkpoint ({str(error).splitlines()[0]})"
+            f"from its last checkpoint ({str(error).split('. ')[0]})"
         ) from error
 
 
