@@ -141,9 +141,10 @@ class Pruning:
         looked_at = losses[(rule.of_all | kept) & np.isfinite(losses)]
         level = rule.level(looked_at, number) if len(looked_at) else math.inf
         why = f"loss above {level:.4g} = {rule.words.format(f'{number:g}')}"
-        lowest = np.sort(losses[may_stay])[: math.ceil(self.least * len(losses))]
-        if len(lowest) and level < lowest[-1]:
-            level = float(lowest[-1])
+        fewest = min(math.ceil(self.least * len(losses)), int(may_stay.sum()))
+        lowest = float(np.partition(losses[may_stay], fewest - 1)[fewest - 1]) if fewest else level
+        if level < lowest:
+            level = lowest
             why = f"loss above {level:.4g}, the highest of the {self.least:.4g} kept at least"
         return Decision(may_stay & (losses <= level), level, why)
 
