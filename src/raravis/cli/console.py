@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from raravis.windows import Skipped
@@ -76,7 +76,7 @@ class Showing:
 
     bars  drawn where somebody watches; None where nobody does, as in the log of a job. Then what
           is told in words is printed: at least LINE_S seconds apart, and a line for every 5 % of
-          the step or every QUIET_S seconds, and the last one in any case.
+          the step or every QUIET_S seconds. The last words are printed in any case.
 
     It is what `Progress` is, and has what `Journal` takes as `note` and `remark`.
     """
@@ -94,9 +94,11 @@ class Showing:
 
     def note(self, step: str, text: str, last: bool = False) -> None:
         """How a step stands, in words; `last` where it is over."""
+        if self._silent:
+            return
         if self._bars is not None:
-            self._bars.update(self._task(step), note=escape(text))
-        elif not self._silent and (last or self._is_time(step)):
+            self._bars.update(self._task(step), note="" if last else escape(text))
+        if last or (self._bars is None and self._is_time(step)):
             self._said[step] = self._share.get(step, 0.0), time.monotonic()
             tell(f"{step}: {text}")
 
@@ -129,7 +131,13 @@ def showing_progress(silent: bool = False) -> Iterator[Showing]:
     if silent or not err.is_terminal:
         yield Showing(None, silent)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    note = TextColumn("{task.fields[note]}", style="dim")
-    with Bars(*columns, TimeRemainingColumn(), note, console=err) as bars:
+    columns = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(20, table_column=Column(min_width=10, width=20)),
+        TimeElapsedColumn(Column(no_wrap=True, min_width=7)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=7)),
+        # what a narrow window has no room for, it does not show
+        TextColumn("{task.fields[note]}", "dim", table_column=Column(no_wrap=True, ratio=1)),
+    )
+    with Bars(*columns, console=err, expand=True) as bars:
         yield Showing(bars)
