@@ -372,6 +372,36 @@ def test_after_a_break_wandb_knows_every_epoch_once_under_the_same_name(
     assert told_to_wandb(tmp_path) == (after, told)
 
 
+SUDDEN_DEATH = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import test_tracking as here
+from raravis.journal import Journal
+
+def progress(step, done, total):
+    if done == 13:
+        os.kill(os.getpid(), 9)
+
+journal = Journal(progress, Path(sys.argv[1]), every_s=0, trackers=["tensorboard", "wandb"])
+here.learn(journal)
+"""
+
+
+@pytest.mark.slow
+def test_after_a_sudden_death_both_know_every_epoch_once(
+    tmp_path: Path, wandb: Any, accumulator: Any
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", SUDDEN_DEATH, str(tmp_path)], timeout=300)
+    assert killed.returncode == -9
+    history = learn(Journal(folder=tmp_path, trackers=["tensorboard", "wandb"]))
+    _, told = told_to_wandb(tmp_path)
+    assert [step["loss"] for step in told.values()] == history.loss
+    points = curves(accumulator(tmp_path))["loss"]
+    assert [at for at, _ in points] == list(told) == [1, 2, 3, 4]
+    assert [value for _, value in points] == pytest.approx(history.loss, rel=1e-6)
+
+
 @pytest.mark.slow
 def test_wandb_asks_nothing_where_nobody_is_logged_in(
     tmp_path: Path, wandb: Any, monkeypatch: pytest.MonkeyPatch
