@@ -145,6 +145,8 @@ class Detector:
         crew  who judges; see `raravis.spreading.crew`. None is this process alone. The numbers
               are the same.
         """
+        if not self.is_fitted:
+            raise RunError("the detector has learned nothing yet: call fit first, or load a run")
         if run is None:
             with tempfile.TemporaryDirectory() as folder:
                 return self.score(paths, folder, progress, crew)
@@ -162,8 +164,6 @@ class Detector:
         crew: Crew | None = None,
     ) -> None:
         """Scores every window into a store, recording by recording, and lists what was skipped."""
-        if not self.is_fitted:
-            raise RunError("the detector has learned nothing yet: call fit first, or load a run")
         known = {recording.name: scored_s for recording, scored_s in store.recordings()}
         starts = [known.get(recording.name, 0.0) for recording in source.recordings]
         total_s = sum(recording.duration_s for recording in source.recordings)

@@ -11,7 +11,7 @@ import typer
 from raravis.cli import console
 from raravis.cli.settings import with_settings
 from raravis.configuration import Table
-from raravis.errors import DataError
+from raravis.errors import DataError, ParameterError
 
 if TYPE_CHECKING:
     from raravis.detector import Detector
@@ -37,6 +37,13 @@ Track = Annotated[
     list[str] | None, typer.Option(help="Follow training in tensorboard or wandb; repeatable.")
 ]
 Cache = Annotated[Path | None, typer.Option(help="Folder of windows made once by `raravis cache`.")]
+
+On = Annotated[
+    str | None, typer.Option(help="Spread over processes (of this machine) or ray (a cluster).")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="How many, with --on; default one for each core.")
+]
 
 
 @with_settings
@@ -102,27 +109,44 @@ def score(
     run: Run,
     paths: Paths,
     out: Annotated[Path | None, typer.Option(help="Write to another run instead.")] = None,
+    on: On = None,
+    workers: Workers = None,
+    shard: Annotated[
+        str | None, typer.Option(help="Only this part of the recordings, such as 3/16.")
+    ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
     """Score recordings with a saved model, also ones it has never seen.
 
-    Stopped at any moment, the same command goes on where it was. Example:
-    raravis score run new-recordings/
+    Stopped at any moment, the same command goes on where it was. Several workers write the same
+    rows as one process. Examples: raravis score run new-recordings/, or in an array of jobs
+    raravis score run recordings/ --shard 3/16 --out part-03, then raravis merge part-*/ --out all
     """
     from raravis.detector import Detector
-    from raravis.fitting import make_room
+    from raravis.spreading import crew
+    from raravis.spreading.parts import Shard, make_out, score_shard
 
+    if workers is not None and on is None:
+        raise ParameterError("--workers needs --on processes or --on ray")
+    if shard is not None and out is None:
+        raise ParameterError("--shard needs --out, a folder for this part alone: --out part-03")
+    part, staff = Shard.parse(shard) if shard else None, crew(on, workers) if on else None
     detector = Detector.load(run)
     target = out or run
     with console.showing_progress() as progress:
         source = detector.open(paths)
         tell_remarks(source.remarks)
         if out is not None:
-            make_room(out, overwrite=False)
-            detector.save(out)
-        detector.score(source, run=target, progress=progress)
-    finish(target, detector, None, strict, as_json)
+            make_out(run, out)
+        if part is not None:
+            count = score_shard(detector, source, part, target, progress, staff)
+        else:
+            detector.score(source, run=target, progress=progress, crew=staff)
+    if part is not None:
+        finish_part(target, f"shard {part} of the collection, {count} recordings", strict)
+    else:
+        finish(target, detector, None, strict, as_json)
 
 
 def report(
@@ -175,6 +199,17 @@ def learn(
     source = detector.open(paths)
     tell_remarks(source.remarks)
     return fit_into(out, detector, source, journal, overwrite), source
+
+
+def finish_part(out: Path, what: str, strict: bool) -> None:
+    """Says what a shard has become, what was skipped, and what comes next."""
+    from raravis.store import Store
+
+    with Store.open(out) as store:
+        skipped = store.skipped()
+    console.tell(f"{what}: scored into {out}; when all are done: raravis merge PARTS --out RUN")
+    console.list_skipped(skipped)
+    refuse_skipped(strict, len(skipped))
 
 
 def write_report(
