@@ -19,13 +19,14 @@ FLOORS = {
     "raravis.scanning raravis.scanning. raravis.benchmarks raravis.benchmarks.",
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
     "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting "
-    "raravis.contamination",
+    "raravis.spreading raravis.spreading. raravis.contamination",
     7: "raravis.detector",
     6: "raravis.senses.",
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
     "raravis.row_novelty raravis.row_pruning raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
-    "raravis.training raravis.inference raravis.course raravis.tracking raravis.tracking.",
+    "raravis.caching raravis.caching. raravis.training raravis.inference raravis.course "
+    "raravis.tracking raravis.tracking.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
     "raravis.folders raravis.left_out raravis.novelty raravis.novelty.",
@@ -48,6 +49,7 @@ MEMBERS = (
 TORCH_ROOMS = (
     "raravis.sound.features",
     "raravis.blocks",
+    "raravis.caching.reading",
     "raravis.checkpoints",
     "raravis.course",
     "raravis.distributed",

@@ -19,6 +19,7 @@ import torch
 
 from raravis import models, scorers, thresholds
 from raravis.blocks import seeded
+from raravis.caching.reading import Cache, CachedWindows
 from raravis.course import History
 from raravis.encoded import Encoded
 from raravis.errors import RunError
@@ -154,17 +155,30 @@ class WindowLayer:
         self.inference: Inference | None = None
         self.history = History()
 
-    def learn(self, lesson: Lesson, journal: Journal = SILENT) -> None:
-        """Learns the scale of the clips, trains the network, fits the judges."""
-        self.standardise.update(lesson.clips)
-        clips = lesson.clips[:, None].copy()  # (N, 1, F, T) float16, half the memory
-        for part in _portions(clips):
-            part[...] = self.standardise.apply(part)
-        self.history = self.training.fit(self.network, clips, journal=journal.within(self.name))
+    def learn(self, lesson: Lesson, journal: Journal = SILENT, cache: Cache | None = None) -> None:
+        """Learns the scale of the clips, trains the network, fits the judges.
+
+        cache  whose windows the network learns from, all of them; None is the lesson's clips.
+        """
+        windows = self._from_lesson(lesson) if cache is None else self._from_cache(cache)
+        self.history = self.training.fit(self.network, windows, journal=journal.within(self.name))
         self.inference = Inference(self.network)
         encoded = Encoded.concatenate([self.encode(part) for part in _portions(lesson.clips)])
         for judge in self.judges.values():
             judge.fit(encoded, lesson.clip_hours)
+
+    def _from_lesson(self, lesson: Lesson) -> FloatArray:
+        """Standardised clips, (N, 1, F, T)."""
+        self.standardise.update(lesson.clips)
+        clips = lesson.clips[:, None].copy()  # float16, half the memory
+        for part in _portions(clips):
+            part[...] = self.standardise.apply(part)
+        return clips
+
+    def _from_cache(self, cache: Cache) -> CachedWindows:
+        """All windows of a cache, standardised when they are read."""
+        self.standardise = cache.scale()
+        return cache.windows(self.standardise, self.training.validation)
 
     def encode(self, clips: FloatArray) -> Encoded:
         """Clips (N, F, T) in dB -> code, reconstruction error and loudness."""

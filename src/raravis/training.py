@@ -117,9 +117,11 @@ class Training:
         return teacher.course.history
 
     def split(self, windows: WindowArray) -> tuple[IntArray, IntArray]:
-        """Rows to learn from, and the last ones in time, held back to see when to stop."""
+        """Rows to learn from, and the last ones in time, held back to see when to stop; where
+        windows bring `held_back` (N,), it says which these are."""
         count = len(check_windows(windows))
-        held_back = round(self.validation * count)
+        chosen = getattr(windows, "held_back", None)
+        held_back = round(self.validation * count) if chosen is None else int(chosen.sum())
         if count - held_back < 2:
             raise DataError(
                 f"training needs at least 2 windows besides those held back, got {count} in all: "
@@ -130,6 +132,8 @@ class Training:
                 f"{distributed.size()} processes cannot share batches of {self.batch} out of "
                 f"{count - held_back} windows: use fewer processes or a larger batch"
             )
+        if chosen is not None:
+            return np.flatnonzero(~chosen), np.flatnonzero(chosen)
         return np.arange(count - held_back), np.arange(count - held_back, count)
 
 

@@ -12,11 +12,13 @@ import typer
 
 from raravis.cli import (
     asking,
+    caching,
     comparing,
     exploring,
     measuring,
     scanning,
     showing,
+    spreading,
     watching,
     working,
 )
@@ -33,7 +35,18 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-for room in (working, asking, exploring, watching, showing, comparing, scanning, measuring):
+for room in (
+    working,
+    caching,
+    asking,
+    exploring,
+    watching,
+    showing,
+    spreading,
+    comparing,
+    scanning,
+    measuring,
+):
     for verb in room.VERBS:
         app.command()(verb)
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from raravis import models, scorers, thresholds
+from raravis.caching.building import Order
+from raravis.caching.coding import Coding
+from raravis.caching.opening import opened
+from raravis.caching.reading import Cache
 from raravis.configuration import complete
 from raravis.errors import ParameterError
 from raravis.journal import SILENT, Journal
 from raravis.layers import SegmentLayer, WindowLayer, joined
 from raravis.learned import State
 from raravis.left_out import LeftOut, too_short
-from raravis.listening import BLOCK_S, Listener, take_lesson
+from raravis.listening import BLOCK_S, Lesson, Listener, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
 from raravis.segments import Segmenter
@@ -31,6 +35,9 @@ from raravis.windows import FloatArray, Windows
 
 MERGE_S = 1.0  # alarms closer than this are one event
 PIECE = 6  # blocks that one process judges in a row, so that a file is not opened for each
+
+# Settings of the source that determine what its windows are; its rate is known once it is open.
+CUT = ("window_s", "hop_s", "channel", "timezone", "between")
 
 # What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
 BESIDE: dict[str, Options] = {
@@ -118,17 +125,59 @@ class SoundSense(Sense):
         return AudioSource(several, **self.config["source"])
 
     def learn(self, source: SoundSource, journal: Journal = SILENT) -> None:
-        """Learns from a bounded, even sample of the recordings."""
+        """Learns from a bounded, even sample of the recordings; a network learns from all windows
+        where the journal names a cache of them."""
         self._build(source.rate_hz)
         self._say_what_is_pruned(journal)
-        settings = {**self.config["learn"], "seed": self.config["seed"]}
-        lesson = take_lesson(self.listener, source, **settings, progress=journal.progress)
-        told = replace(journal, places=places(lesson.windows, source.recordings))
+        cache = self._cache(source, journal)
+        lesson = self._lesson(source, journal, cache)
+        windows = lesson.windows if cache is None else cache.places
+        told = replace(journal, places=places(windows, source.recordings))
         for layer in self.layers.values():
-            layer.learn(lesson, told)
-        self.left_out = self._left_out(lesson.windows, source, journal)
+            if cache is not None and isinstance(layer, WindowLayer):
+                layer.learn(lesson, told, cache)
+            else:
+                layer.learn(lesson, told)
+        self.left_out = self._left_out(windows, source, journal)
         # what was learned holds at this rate, whatever rates are scored later
         self.config["source"]["rate_hz"] = source.rate_hz
+
+    def cache_order(self, source: SoundSource, dtype: str = "float16") -> Order:
+        """What a cache of the fixed windows of these recordings must hold.
+
+        dtype  "float16" or "uint8", in which it is written where it is not there yet.
+        """
+        features = self.config["features"]
+        cut = {name: self.config["source"][name] for name in CUT if name in self.config["source"]}
+        return Order(
+            source,
+            Listener(LogMel(**features), None, cut["window_s"], source.rate_hz),
+            {"source": {**cut, "rate_hz": source.rate_hz}, "features": features},
+            Coding.of(dtype, centred=features["background"] or features["loudness"]),
+            self.config["training"]["validation"],
+        )
+
+    def _cache(self, source: SoundSource, journal: Journal) -> Cache | None:
+        """The cache that the journal names, built where it is not there yet."""
+        if journal.cache is None:
+            return None
+        if "windows" not in self.layers:
+            journal.remark(
+                f"{journal.cache} is not used: nothing here learns from fixed windows; choose "
+                "--model conv-ae, or an --explainer"
+            )
+            return None
+        cache = opened(journal.cache, self.cache_order(source), journal.progress)
+        known = {(skipped.path, skipped.reason) for skipped in source.skipped}
+        source.skipped += [s for s in cache.skipped if (s.path, s.reason) not in known]
+        return cache
+
+    def _lesson(self, source: SoundSource, journal: Journal, cache: Cache | None) -> Lesson:
+        """What layers learn from; where nobody asks for sound events, a cache has heard it all."""
+        settings = {**self.config["learn"], "seed": self.config["seed"]}
+        if cache is not None and "segments" not in self.layers:
+            return cache.lesson(settings["windows"], settings["seed"])
+        return take_lesson(self.listener, source, **settings, progress=journal.progress)
 
     def _say_what_is_pruned(self, journal: Journal) -> None:
         """Tells whoever asked for pruning what it does not reach."""

@@ -51,15 +51,16 @@ class Standardise(Learned):
 
     def apply(self, db: FloatArray) -> FloatArray:
         """(..., F, T) dB -> standard deviations, float32."""
-        mean, deviation = self._columns()
+        mean, deviation = self.columns()
         return (db - mean) / deviation
 
     def invert(self, standard: FloatArray) -> FloatArray:
         """(..., F, T) standard deviations -> dB, float32."""
-        mean, deviation = self._columns()
+        mean, deviation = self.columns()
         return standard * deviation + mean
 
-    def _columns(self) -> tuple[FloatArray, FloatArray]:
+    def columns(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and deviation of each band as `apply` uses them, (F, 1) float32 each."""
         if not self.is_fitted:
             raise ParameterError(
                 "Standardise has not learned yet: call update with some data first"
