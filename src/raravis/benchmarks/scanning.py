@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,20 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from raravis import models, scorers
 from raravis.configuration import Table
 from raravis.detector import Detector
 from raravis.durable import write_atomically
+from raravis.encoded import Encoded
 from raravis.errors import ParameterError
-from raravis.metrics import average_precision, event_scores
+from raravis.listening import Listener
+from raravis.metrics import auroc, average_precision, event_scores
 from raravis.progress import Progress, silent
 from raravis.scanning import objective
 from raravis.scanning.ranges import ByChance, Range, with_values
+from raravis.segments import Segmenter, spread
+from raravis.sound.features import LogMel
+from raravis.sources.audio import AudioSource
 from raravis.windows import BoolArray, FloatArray, Windows
 
 Row = dict[str, Any]
@@ -33,7 +40,6 @@ Row = dict[str, Any]
 Compose = Callable[[str, Path], tuple[Windows, BoolArray]]
 """(mix, folder) -> the events in FOLDER/soundscape.wav, which it writes, and which are rare."""
 
-SOUND_EVENTS: Table = {"explainer": "none"}
 NETWORK: Table = {
     "model": {"name": "conv-ae", "width": 8},
     "features": {"mels": 32},
@@ -42,34 +48,41 @@ NETWORK: Table = {
 }
 """Small and quick, so that many can be taught."""
 
-EVENT_RANGES = (
-    "features.mels=32,64,128", "segments.edge_db=1.5:5.0:log", "segments.peak_db=5.0:10.0",
-    "segments.gap_s=0.1:1.5:log", "segments.longest_s=1.5:8.0:log", "model.patterns=8:120:log",
-    "scorer.name=rarity,rarity,knn,mahalanobis",
-)  # fmt: skip
 NETWORK_RANGES = (
     "model.latent=4:128:log", "model.unet=false,true", "training.learning_rate=1e-4:1e-2:log",
     "source.window_s=0.5:2.0", "scorer.name=reconstruction,knn,mahalanobis",
 )  # fmt: skip
 
 
-def drawn(base: Table, ranges: Sequence[str], count: int, seed: int = 0) -> list[Table]:
-    """The settings as they are, and others drawn at random, `count` in all."""
-    draws = ByChance(np.random.default_rng(seed))
-    parsed = [_repeating(text) for text in ranges]
-    values = [{one.setting: one.suggest(draws) for one in parsed} for _ in range(count - 1)]
-    return [base, *(with_values(base, one) for one in values)]
+@dataclass(frozen=True)
+class Hearing:
+    """How sound events are heard and described."""
+
+    mels: int = 64
+    edge_db: float = 3.0
+    peak_db: float = 6.0
+    gap_s: float = 0.6
+    longest_s: float = 4.5
+    patterns: int = 40
 
 
-def _repeating(text: str) -> Range:
-    """A range of which a choice may be named twice, to be drawn twice as often."""
-    setting, _, values = text.partition("=")
-    listed = values.split(",")
-    if len(set(listed)) == len(listed):
-        return Range.parse(text)
-    one = Range.parse(f"{setting}={','.join(dict.fromkeys(listed))}")
-    object.__setattr__(one, "choices", tuple(listed))
-    return one
+HEARINGS = (
+    Hearing(),
+    Hearing(64, 1.7, 5.0, 0.15, 2.0, 12),
+    Hearing(128, 4.5, 9.0, 1.2, 8.0, 100),
+    Hearing(32, 2.2, 7.5, 0.3, 1.5, 40),
+)
+SCORERS: tuple[Table, ...] = (
+    {"name": "rarity"},
+    {"name": "rarity", "rounds": 1, "full_db": 8.0},
+    {"name": "rarity", "rounds": 6, "reach": 30, "full_db": 40.0},
+    {"name": "knn", "k": 2},
+    {"name": "knn", "k": 20},
+    {"name": "mahalanobis"},
+)
+"""Every hearing with every scorer: the first with the first is the default."""
+
+Truth = tuple[Path, Windows, BoolArray]
 
 
 def run(
@@ -77,7 +90,7 @@ def run(
     compose: Compose,
     out: Path | None = None,
     parts: Sequence[str] = (),
-    count: int = 8,
+    networks: int = 6,
     progress: Progress = silent,
 ) -> list[Row]:
     """Rows of figures, of each part and family of settings.
@@ -86,7 +99,7 @@ def run(
     compose  makes a soundscape.
     out      folder for the figures of each setting on each mix; what lies there is not done again.
     parts    which of them; none are all.
-    count    settings of each family.
+    networks settings of a network; teaching them takes most of the time.
     """
     wrong = set(parts) - set(mixes)
     if wrong:
@@ -97,7 +110,7 @@ def run(
         progress("soundscapes", done, len(jobs))
         kept = None if out is None else out / f"{mix}.csv"
         if kept is None or not kept.exists():
-            table = pd.DataFrame(measured(mix, compose, count))
+            table = pd.DataFrame(measured(mix, compose, networks))
             if kept is not None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(kept, table.to_csv(index=False))
@@ -108,76 +121,131 @@ def run(
     return summary(pd.concat(tables))
 
 
-def measured(mix: str, compose: Compose, count: int) -> list[Row]:
+def measured(mix: str, compose: Compose, networks: int) -> list[Row]:
     """The true average precision of settings on one mix, and what each objective says of them."""
-    families = {
-        "sound events": drawn(SOUND_EVENTS, EVENT_RANGES, count),
-        "conv-ae": drawn(NETWORK, NETWORK_RANGES, count, seed=1),
-    }
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         events, rare = compose(mix, folder)
-        made = objective.make(folder / "soundscape.wav", SOUND_EVENTS, folder / "material", 0)
-        for family, settings in families.items():
-            for number, config in enumerate(settings):
-                detector = Detector.from_config(config).fit(folder / "soundscape.wav")
-                table = detector.score(folder / "soundscape.wav")
-                windows = Windows.of(0, table["start_s"], table["end_s"])
-                scores = event_scores(windows, table["score"].to_numpy(float), events)
-                row = {"family": family, "setting": number, "ap": average_precision(rare, scores)}
-                if family == "conv-ae":
-                    row["loss"] = min(detector.sense.layers["windows"].history.validation_loss)
-                figures = made.figures(config)
-                for index, figure in enumerate(figures):
-                    row[f"{made.parts[index].kind} {index}"] = figure
-                rows.append(row)
+        made = objective.make(folder / "soundscape.wav", {}, folder / "material", 0)
+        truth = folder / "soundscape.wav", events, rare
+        return [*_sound_events(truth, made), *_networks(truth, made, networks)]
+
+
+def _sound_events(truth: Truth, made: objective.Made) -> list[Row]:
+    """Every hearing with every scorer. What is heard in a file is heard once."""
+    rows: list[Row] = []
+    for hearing in HEARINGS:
+        heard = _heard(truth[0], hearing)
+        parts = [_heard(part.judge, hearing) for part in made.parts]
+        for scorer in SCORERS:
+            row: Row = {"settings": "sound events", "number": len(rows)}
+            rows.append(row | _figures("truth", truth[2], _scored(heard, scorer, truth[1])))
+            for index, (part, one) in enumerate(zip(made.parts, parts, strict=True)):
+                scores = _scored(one, scorer, part.events)
+                rows[-1] |= _figures(f"{part.kind} {index}", part.rare, scores)
     return rows
+
+
+def _networks(truth: Truth, made: objective.Made, count: int) -> list[Row]:
+    """A network as it is, and others by chance."""
+    rows = []
+    draws = ByChance(np.random.default_rng(1))
+    ranges = [Range.parse(text) for text in NETWORK_RANGES]
+    for number in range(count):
+        values = {one.setting: one.suggest(draws) for one in ranges} if number else {}
+        config = with_values(NETWORK, values)
+        detector = Detector.from_config(config).fit(truth[0])
+        row = {"settings": "conv-ae", "number": number}
+        row["loss"] = min(detector.sense.layers["windows"].history.validation_loss)
+        row |= _figures("truth", truth[2], _of_table(detector.score(truth[0]), truth[1]))
+        for index, part in enumerate(made.parts):
+            table = Detector.from_config(config).fit(part.learn).score(part.judge)
+            row |= _figures(f"{part.kind} {index}", part.rare, _of_table(table, part.events))
+        rows.append(row)
+    return rows
+
+
+def _figures(name: str, rare: BoolArray, scores: FloatArray) -> Row:
+    return {f"{name} ap": average_precision(rare, scores), f"{name} auroc": auroc(rare, scores)}
+
+
+def _of_table(table: pd.DataFrame, events: Windows) -> FloatArray:
+    windows = Windows.of(0, table["start_s"], table["end_s"])
+    return event_scores(windows, table["score"].to_numpy(float), events)
+
+
+def _heard(path: Path, hearing: Hearing) -> tuple[Windows, Windows, Encoded]:
+    """Fixed windows, sound events and their descriptions, as the layer of segments has them."""
+    source = AudioSource([path])
+    segmenter = Segmenter(hearing.edge_db, hearing.peak_db, hearing.gap_s,
+                          longest_s=hearing.longest_s)  # fmt: skip
+    listener = Listener(LogMel(hearing.mels), segmenter, source.window_s, source.rate_hz)
+    excerpts = []
+    for block, windows in listener.blocks(source, 0):
+        heard = listener.hear(block, windows[:0])
+        excerpts += [e for e, own in zip(heard.excerpts, heard.owned, strict=True) if own]
+    model = models.create("sound-events", patterns=hearing.patterns)
+    starts, ends = [e.start_s for e in excerpts], [e.end_s for e in excerpts]
+    encoded = model.fit(excerpts).encode(excerpts)
+    return source.windows, Windows.of(0, starts, ends), encoded
+
+
+def _scored(heard: tuple[Windows, Windows, Encoded], scorer: Table, events: Windows) -> FloatArray:
+    """The score of each event, from those of the windows that overlap it."""
+    windows, segments, encoded = heard
+    options = {key: value for key, value in scorer.items() if key != "name"}
+    scores = scorers.create(scorer["name"], **options).fit(encoded).score(encoded)
+    return event_scores(windows, spread(windows, segments, scores), events)
 
 
 def summary(table: pd.DataFrame) -> list[Row]:
     """What each objective's pick finds, means over mixes, beside the default, chance and the best
     that could have been picked."""
-    rows = []
-    for (part, family), group in table.groupby(["part", "family"], sort=False):
+    rows: list[Row] = []
+    for (part, family), group in table.groupby(["part", "settings"], sort=False):
         for method in METHODS:
             picked, ranks = [], []
             for _, one in group.groupby("mix"):
-                says = _judged(one, method)
+                truth, says = one["truth ap"].to_numpy(float), judged(one, method)
                 if says is None:
                     continue
-                picked.append(_expected(one["ap"].to_numpy(), says))
-                if len(np.unique(says)) > 1 and method not in FIXED:
-                    ranks.append(float(spearmanr(says, one["ap"]).statistic))
+                picked.append(float(truth[says == says.max()].mean()))  # the mean where they tie
+                if method not in FIXED and len(np.unique(says)) > 1:
+                    ranks.append(float(spearmanr(says, truth).statistic))
             if picked:
-                row = {"part": part, "settings": family, "picked by": method}
-                rank = float(np.mean(ranks)) if ranks else None
-                rows.append({**row, "mixes": len(picked), "rank correlation": rank,
-                             "ap": float(np.mean(picked))})  # fmt: skip
+                row = {"part": part, "settings": family, "picked by": method, "mixes": len(picked)}
+                row["rank correlation"] = float(np.mean(ranks)) if ranks else None
+                rows.append({**row, "ap": float(np.mean(picked))})
     return rows
 
 
 FIXED = ("default", "chance", "the truth")
-METHODS = ("made rare", "only thinned kinds", "only changed events", "reconstruction loss", *FIXED)
+KINDS = {"thinned": "a kind", "changed": "events changed", "both": ""}
+METHODS = (
+    *(f"{kind}, {figure}" for kind in KINDS for figure in ("ap", "auroc")),
+    "reconstruction loss",
+    *FIXED,
+)
 
 
-def _judged(one: pd.DataFrame, method: str) -> FloatArray | None:
-    """What a method says of each of the settings; higher is better. None where it says nothing."""
-    thinned = [name for name in one.columns if name.startswith("a kind")]
-    changed = [name for name in one.columns if name.startswith("events changed")]
+def judged(one: pd.DataFrame, method: str) -> FloatArray | None:
+    """What a method says of each of the settings of one mix, (N,); higher is better. None where
+    it says nothing."""
     if method == "default":
-        return np.asarray(one["setting"] == 0, dtype=float)
+        return np.asarray(one["number"] == 0, dtype=float)
     if method == "chance":
         return np.zeros(len(one))
     if method == "the truth":
-        return np.asarray(one["ap"], dtype=float)
+        return np.asarray(one["truth ap"], dtype=float)
     if method == "reconstruction loss":
-        return None if one["loss"].isna().any() else -np.asarray(one["loss"], dtype=float)
-    chosen = {"only thinned kinds": thinned, "only changed events": changed}
-    names = [name for name in chosen.get(method, thinned + changed) if one[name].notna().all()]
+        known = "loss" in one.columns and bool(one["loss"].notna().all())
+        return -np.asarray(one["loss"], dtype=float) if known else None
+    kind, _, figure = method.partition(", ")
+    names = [
+        name
+        for name in one.columns
+        if name.startswith(KINDS[kind] or tuple(KINDS.values())[:2])
+        and name.endswith(f" {figure}")
+        and one[name].notna().all()
+    ]
     return np.asarray(one[names].mean(axis=1), dtype=float)
-
-
-def _expected(ap: FloatArray, says: FloatArray) -> float:
-    """Average precision of the settings that are judged best; the mean over those that tie."""
-    return float(ap[says == says.max()].mean())

@@ -211,8 +211,8 @@ class Scan:
             trial.set_user_attr("why", str(error) if known else f"{type(error).__name__}: {error}")
         trial.set_user_attr("parts", figures)
         trial.set_user_attr("seconds", round(time.monotonic() - began, 2))
-        failed = state == states.FAIL
-        self._study.tell(trial, None if failed else float(np.mean(figures)), state)
+        finished = state == states.COMPLETE
+        self._study.tell(trial, float(np.mean(figures)) if finished else None, state)
 
     # --- what came of it -------------------------------------------------------------------------
 
