@@ -172,6 +172,13 @@ def test_figures_are_paired_over_seeds() -> None:
     assert "AP gained" not in rows["mnist", "dense", "none"]
 
 
+def test_by_label_leaves_out_the_rare_and_nothing_else(data: Path) -> None:
+    case = Case.of(drawn(data, "foreign"), 60, 0.1, seed=0)
+    for row in pruning.fit(case, SMALL, pruning.LABELS, seed=0):
+        assert row["rare left out"] == 1 and row["common left out"] == 0
+        assert row["rule"] == "by label"
+
+
 @pytest.mark.slow
 def test_clothing_among_digits_is_left_out() -> None:
     pools = DATA["foreign"](real_data())(0)
