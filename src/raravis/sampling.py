@@ -30,5 +30,5 @@ class MaskedBatches:
     def epoch(self, number: int) -> list[IntArray]:
         """The batches of an epoch, each sorted for the disk; all processes together have them."""
         order = np.random.default_rng([self.seed, number]).permutation(self.rows[self.kept])
-        parts = np.array_split(order, math.ceil(len(order) / self.batch))
-        return [np.sort(part) for part in parts]
+        count = math.ceil(len(order) / self.batch)
+        return [np.sort(part) for part in np.array_split(order, count)] if count else []
