@@ -87,7 +87,7 @@ def fit(
 ) -> None:
     """Learn what is ordinary in recordings, and save it.
 
-    Stopped at any moment, the same command goes on where it was. Examples:
+    Stopped at any moment, the same command goes on where it was. Example:
     raravis fit recordings/ --out run, or with two processes
     torchrun --nproc-per-node 2 -m raravis fit recordings/ --out run
     """
