@@ -105,6 +105,8 @@ class LeftOut:
     def strangest(self, most: int = 10) -> pd.DataFrame:
         """The strangest moments left out, by loss over level: windows of one model that touch are
         one moment, with the numbers of its strangest window. Columns as in `table`."""
+        if not len(self):
+            return self.table
         table = self.table.sort_values(["model", "recording", "start_s"], kind="stable")
         same = (table[["model", "recording"]] == table[["model", "recording"]].shift()).all(axis=1)
         until = table.groupby(["model", "recording"])["end_s"].cummax().shift()

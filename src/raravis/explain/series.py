@@ -12,6 +12,7 @@ import numpy as np
 from raravis import report
 from raravis.configuration import read_toml
 from raravis.explain.archive import Archive
+from raravis.explain.learning import pruned
 from raravis.explain.points import points
 from raravis.explain.reasons import (
     SPREAD,
@@ -88,6 +89,7 @@ class Explainer:
             skipped=[(s.path, s.reason) for s in self.store.skipped()],
             settings={"kind": "series", **self.sense.config},
             scorer=self.sense.scorer,
+            pruned=pruned(self.sense.left_out, self.index),
             kind="series",
             read=self._read(),
             remarks=read_toml(summary).get("remarks", []) if summary.is_file() else [],

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from raravis import report
+from raravis.explain.learning import pruned
 from raravis.explain.points import points
 from raravis.explain.words import counted, names_of
 from raravis.progress import Progress
@@ -61,6 +62,7 @@ class Explainer:
             skipped=[(s.path, s.reason) for s in self.store.skipped()],
             settings={"kind": "sound", **self.sense.config},
             scorer=self.sense.scorer,
+            pruned=pruned(self.sense.left_out, self.index),
         )
 
     # --- one event ---------------------------------------------------------------------------

@@ -180,6 +180,34 @@ class Threshold:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A stretch of a recording that was left out of learning.
+
+    name        of the recording; recording, its index into `Report.recordings`, or None where the
+                report is about others.
+    start_time  wall-clock time of `start_s`, ISO 8601, or None.
+    model       whose loss it is; above the level it was left out.
+    """
+
+    name: str
+    recording: int | None
+    start_s: float
+    end_s: float
+    start_time: str | None
+    model: str
+    loss: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was left out while learning: a sentence for each model, and the strangest moments."""
+
+    said: Sequence[str]
+    moments: Sequence[Moment] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """All that stands on the page.
 
@@ -193,6 +221,7 @@ class Report:
     events    the strangest first.
     skipped   (path, reason) of what could not be read.
     settings  the resolved configuration, as a nested dict.
+    pruned    what was left out while learning; None where nothing was looked for.
     """
 
     title: str
@@ -209,3 +238,4 @@ class Report:
     kind: str = "sound"
     read: str = ""
     remarks: Sequence[str] = ()
+    pruned: Pruned | None = None

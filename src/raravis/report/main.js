@@ -66,6 +66,10 @@ byId("theme-button").addEventListener("click", switchTheme);
 byId("keys-button").addEventListener("click", () => byId("keys").showModal());
 byId("keys-close").addEventListener("click", () => byId("keys").close());
 byId("left-out").textContent = leftOut();
+for (const button of document.querySelectorAll("#pruned .moment")) {
+  const { recording, start, end } = button.dataset;
+  button.addEventListener("click", () => player.playAt(Number(recording), Number(start), Number(end)));
+}
 timeline.open();
 days.open();
 recordingList.open();

@@ -20,7 +20,7 @@ from string import Template
 from typing import Any
 
 from raravis.errors import RunError
-from raravis.report.contents import Report, ReportEvent
+from raravis.report.contents import Moment, Report, ReportEvent
 from raravis.report.pack import PAGE_BYTES, pack
 
 SCRIPTS = (
@@ -81,6 +81,7 @@ def render(report: Report) -> str:
         summary=_summary(report),
         skipped=_skipped(report),
         remarks=_remarks(report),
+        pruned=_pruned(report),
         settings=_settings(report.settings),
     )
 
@@ -139,9 +140,15 @@ def lead(report: Report) -> str:
 
 def _when(event: ReportEvent) -> str:
     """Such as `05:12:33 on 22 May 2019`, or how far into the recording."""
-    if event.start_time is None:
-        return f"row {event.rows[0]:,}" if event.rows else duration_words(event.start_s)
-    time = datetime.fromisoformat(event.start_time)
+    return _clock(event.start_time) or (
+        f"row {event.rows[0]:,}" if event.rows else duration_words(event.start_s)
+    )
+
+
+def _clock(start_time: str | None) -> str | None:
+    if start_time is None:
+        return None
+    time = datetime.fromisoformat(start_time)
     return f"{time:%H:%M:%S} on {time.day} {time:%b %Y}"
 
 
@@ -196,6 +203,43 @@ def _remarks(report: Report) -> str:
         f"<summary>{_count(len(report.remarks), 'remark')} on what was read</summary>\n"
         f'<div class="scroll"><ul class="remarks">{items}</ul></div></details>'
     )
+
+
+def _pruned(report: Report) -> str:
+    """What was left out while learning, or nothing at all; of sound each moment can be heard."""
+    if report.pruned is None:
+        return ""
+    said = "".join(f"<p>{escape(sentence)}.</p>" for sentence in report.pruned.said)
+    rows = "\n".join(_moment(moment, report.kind) for moment in report.pruned.moments)
+    table = (
+        "<p>The strangest, by how far the loss was above the level:</p>\n"
+        '<div class="scroll"><table><thead><tr><th scope="col">Recording</th>'
+        '<th scope="col">When</th><th scope="col">For</th><th scope="col">Model</th>'
+        '<th scope="col">Loss</th><th scope="col">Level</th></tr></thead><tbody>\n'
+        f"{rows}\n</tbody></table></div>"
+    )
+    return (
+        '<section id="pruned">\n<div class="section-head"><h2>Left out while learning</h2>'
+        '<p class="hint">Too strange to be an example of what is ordinary, so the models named '
+        "here did not learn from it. It was judged like all else. pruned.csv lists it.</p></div>\n"
+        f"{said}\n{table if rows else ''}\n</section>"
+    )
+
+
+def _moment(moment: Moment, kind: str) -> str:
+    """A row of the table of moments left out."""
+    when = escape(_clock(moment.start_time) or f"{duration_words(moment.start_s)} into it")
+    if kind == "sound" and moment.recording is not None:
+        place = f'data-recording="{moment.recording}" data-start="{moment.start_s}"'
+        when = (
+            f'<button type="button" class="moment" {place} data-end="{moment.end_s}" '
+            f'title="Listen from there">▶ {when}</button>'
+        )
+    cells = (
+        escape(moment.name), when, escape(duration_words(moment.end_s - moment.start_s)),
+        escape(moment.model), f"{moment.loss:.3g}", f"{moment.level:.3g}",
+    )  # fmt: skip
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _settings(settings: Mapping[str, Any]) -> str:
