@@ -80,6 +80,27 @@ def _pruning(order: Order) -> Rows:
         return pruning.run(order.data, range(order.seeds), order.parts, order.out, progress)
 
 
+def _scan(order: Order) -> Rows:
+    from dataclasses import replace
+
+    from raravis.benchmarks import scanning, soundscapes
+
+    if order.data is None:
+        raise DataError("the benchmark scan needs audio/: give the folder that holds it by --data")
+    data, known = order.data, (*soundscapes.DESIGNED, *soundscapes.CHECKED)
+    mixes = {
+        "designed on": [mix.name for mix in soundscapes.DESIGNED],
+        "checked on": [mix.name for mix in soundscapes.CHECKED],
+    }
+
+    def compose(name: str, folder: Path) -> Any:
+        mix = next(mix for mix in known if mix.name == name)
+        return soundscapes.compose(replace(mix, count=6), data, folder, minutes=10)
+
+    with console.showing_progress() as progress:
+        return scanning.run(mixes, compose, order.out, order.parts, progress=progress)
+
+
 def _rows(order: Order) -> Rows:
     from raravis.benchmarks import row_speed
 
@@ -141,6 +162,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "memory": ("resident memory of detect on one and six hours", _memory),
     "training": ("the training loop and inference, beside bare float32 loops", _training),
     "pruning": ("when leaving strange windows out of training helps, and when not", _pruning),
+    "scan": ("whether what a scan goes by picks settings that find more", _scan),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
