@@ -120,6 +120,18 @@ def test_checkpoints_stay_only_where_they_are_wanted(recordings, whole, tmp_path
     assert kept == ["00000029.pt", "00000030.pt", "best.pt"]
 
 
+def test_where_no_network_learns_there_is_nothing_to_keep_or_to_follow(tmp_path):
+    pytest.importorskip("tensorboard", reason="what is not installed cannot be asked for")
+    table = tmp_path / "waves.csv"
+    wave = np.sin(np.arange(400) / 7)
+    table.write_text("time,a\n" + "\n".join(f"{at},{value}" for at, value in enumerate(wave)))
+    detector, said = Detector.for_recordings([table], {"model": "window-pca"}), []
+    journal = Journal(trackers=["tensorboard"], remark=said.append)
+    fit_into(tmp_path / "run", detector, detector.open([table]), journal)
+    assert said == ["no network learned here, so there was nothing to follow in a tracker"]
+    assert not (tmp_path / "run/learning").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write to .*file/run: Not a directory"):

@@ -50,14 +50,21 @@ def fit_into(
     if by_first(lambda: _make_ready(run, begun, overwrite)):
         return Detector.load(run)
     detector.fit(source, journal=replace(journal, folder=run / LEARNING))
-    by_first(lambda: _finish(run, detector, tidy=journal.keep is None))
+    by_first(lambda: _finish(run, detector, journal))
     return detector
 
 
-def _finish(run: Path, detector: Detector, tidy: bool) -> None:
+def _finish(run: Path, detector: Detector, journal: Journal) -> None:
     detector.save(run)
-    for folder in sorted((run / LEARNING).rglob("checkpoints")) if tidy else ():
-        shutil.rmtree(folder)
+    learning = run / LEARNING
+    if journal.trackers and not any(learning.rglob("training.csv")):
+        journal.remark("no network learned here, so there was nothing to follow in a tracker")
+    if journal.keep is None:
+        for folder in sorted(learning.rglob("checkpoints")):
+            shutil.rmtree(folder)
+    (learning / "fit.toml").unlink()
+    if not any(learning.iterdir()):
+        learning.rmdir()
 
 
 def by_first(work: Callable[[], Result]) -> Result:
