@@ -219,6 +219,8 @@ class _Teacher:
         course, due = self.course, False
         course.start_clock()
         epoch, rank = len(course.history), distributed.rank()
+        if course.at == 0:  # a window may fall to another process than in the epoch before
+            course.losses[:] = 0.0
         self.batches.kept = course.kept[self.learned]
         batches = self.batches.epoch(epoch)
         todo = batches[: course.at + (self.training.max_steps or sys.maxsize) - course.step]
@@ -297,7 +299,6 @@ class _Teacher:
             if len(rows):
                 decision = pruning.decide(losses, course.kept[rows])
                 course.leave_out(rows, distributed.from_first(decision), losses)
-        course.losses[:] = 0.0
 
     def _check_finite(self, lost: tuple[float, float]) -> None:
         if all(map(math.isfinite, lost)):
