@@ -103,6 +103,16 @@ def test_settings_that_fail_are_noted_and_the_study_goes_on(tmp_path):
     assert scan(tmp_path).best().values["features.mels"] != 64
 
 
+def test_settings_must_lead_by_more_than_chance_to_replace_those_that_were_set():
+    default = study.Trial(0, "finished", 0.6, [0.5, 0.6, 0.7])
+    lucky = study.Trial(1, "finished", 0.633, [0.8, 0.4, 0.7], {"a": 1})  # leads .3, -.2, 0
+    steady = study.Trial(2, "finished", 0.63, [0.52, 0.64, 0.73], {"a": 2})  # leads .02, .04, .03
+    failed = study.Trial(3, "failed", None, [0.9], {"a": 3}, "too large")
+    assert study.chosen([default, lucky, failed]) == default
+    assert study.chosen([default, steady, failed]) == steady
+    assert study.chosen([lucky]) == lucky and study.chosen([failed]) is None
+
+
 def test_what_begins_worse_than_most_is_not_finished(tmp_path):
     trials = scan(tmp_path).run(Hill(steps=3), 25)
     pruned = [trial for trial in trials if trial.state == "pruned"]

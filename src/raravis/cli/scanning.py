@@ -57,13 +57,15 @@ def scan(
     ranges = [Range.parse(text) for text in range_ or ()] or usual(detector.kind, detector.config)
     study.check(ranges, config)
     study.make_room(out, overwrite)
-    if events is not None or "labels" in config.get("source", {}):
-        judged: objective.Objective = objective.Labelled(paths, config, events)
+    known = events is not None or "labels" in config.get("source", {})
+    about = {"recordings": [str(path) for path in paths], "labels": str(events) if known else ""}
+    scanned = study.Scan(out, config, ranges, about, detector.config["seed"])
+    judged: objective.Objective
+    if known:
+        judged = objective.Labelled(paths, config, events)
     else:
         with study.exclusively(out):
             judged = objective.make(paths, config, out / "material", detector.config["seed"])
-    about = {"recordings": [str(path) for path in paths], "objective": judged.name}
-    scanned = study.Scan(out, config, ranges, about, detector.config["seed"])
     with console.showing_progress() as progress:
         found = scanned.run(judged, trials, progress)
     pictures.write(out, found, judged.name, scanned.importances())
@@ -107,13 +109,13 @@ def show(scanned: Scan, trials: list[Trial], name: str, most: int, as_json: bool
     settings = [one.setting for one in scanned.ranges]
     default = scanned.as_set()
     body = [
-        [f"{trial.number}{' *' * (trial is best)}", trial.figure]
+        [f"{'as set' if trial.is_default else trial.number}{' *' * (trial == best)}", trial.figure]
         + [trial.values.get(setting, default.get(setting)) for setting in settings]
         for trial in rows
     ]
-    for row, trial in zip(body, rows, strict=True):
-        row[0] = "as set" + " *" * (trial is best) if trial.is_default else row[0]
     console.print_table(["trial", "figure", *settings], body, f"{name}; * is best.toml")
+    if best is not None and best.is_default and len(finished) > 1:
+        console.tell("no trial leads by more than one standard error: settings stay as they were")
     list_failed(trials)
 
 

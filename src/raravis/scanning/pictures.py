@@ -37,6 +37,8 @@ def history(trials: Sequence[Trial], name: str) -> bytes:
         axes = figure.subplots()
         for state, colour in (("finished", FOUND), ("pruned", PRUNED)):
             some = [t for t in trials if t.state == state and not t.is_default and t.parts]
+            if not some:
+                continue
             axes.plot([t.number for t in some], [np.mean(t.parts) for t in some], "o",
                       color=colour, markersize=4, label=state)  # fmt: skip
         done = [t for t in trials if t.state == "finished"]
@@ -50,7 +52,8 @@ def history(trials: Sequence[Trial], name: str) -> bytes:
         axes.set_xlabel("trial")
         axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=8, loc="lower right")
+        if axes.get_legend_handles_labels()[0]:
+            figure.legend(fontsize=8, loc="outside lower center", ncols=4)
         return _png(figure)
 
 

@@ -37,6 +37,7 @@ from raravis.scanning.ranges import ByChance, Range, value_at, with_values
 
 FILES = ("study.sqlite", "trials.csv", "best.toml", "history.png", "importance.png", "lock.sqlite")
 BEFORE_PRUNING = 8  # trials that are finished whole, whatever they begin like
+FEWEST_TO_SAY = 8  # finished trials, before it is said what mattered
 DRAWN = 64  # settings that are drawn to see whether the ranges are any
 WAIT_S = 3600.0  # for another process that prepares the same study
 
@@ -257,7 +258,10 @@ class Scan:
             for trial in self._study.get_trials(deepcopy=False)
             if trial.state == self._optuna.trial.TrialState.COMPLETE and trial.params
         ]
-        if len(done) < 4 or len({trial.value for trial in done}) < 2:
+        if (
+            len(done) < max(FEWEST_TO_SAY, 2 * len(self.ranges))
+            or len({trial.value for trial in done}) < 2
+        ):
             return {}
         alone = self._optuna.create_study(direction="maximize")
         alone.add_trials(done)
@@ -281,9 +285,21 @@ def _trial(frozen: Any) -> Trial:
 
 
 def chosen(trials: Sequence[Trial]) -> Trial | None:
-    """The finished trial with the highest figure; the first of those that tie."""
+    """The finished trial with the highest figure, or the detector as it was set, where the other
+    does not lead by more than one standard error over the parts: among many trials one always
+    looks better by chance.
+
+    Source: the one-standard-error rule of Breiman et al. 1984, Classification and Regression Trees,
+    section 3.4.3; ours is of differences in pairs.
+    """
     finished = [trial for trial in trials if trial.state == "finished"]
-    return max(finished, key=lambda trial: trial.figure or 0.0, default=None)
+    best = max(finished, key=lambda trial: trial.figure or 0.0, default=None)
+    default = next((trial for trial in finished if trial.is_default), None)
+    if best is None or default is None or len(best.parts) < 2:
+        return best
+    leads = np.subtract(best.parts, default.parts)
+    error = leads.std(ddof=1) / np.sqrt(len(leads))
+    return best if leads.mean() > error else default
 
 
 def make_room(folder: Path, overwrite: bool) -> None:
