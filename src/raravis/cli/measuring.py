@@ -101,6 +101,13 @@ def _scan(order: Order) -> Rows:
         return scanning.run(mixes, compose, order.out, order.parts, progress=progress)
 
 
+def _cache(order: Order) -> Rows:
+    from raravis.benchmarks import caching
+
+    with console.showing_progress() as progress:
+        return caching.run(progress=progress)
+
+
 def _rows(order: Order) -> Rows:
     from raravis.benchmarks import row_speed
 
@@ -163,6 +170,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "training": ("the training loop and inference, beside bare float32 loops", _training),
     "pruning": ("when leaving strange windows out of training helps, and when not", _pruning),
     "scan": ("whether what a scan goes by picks settings that find more", _scan),
+    "cache": ("windows heard once: building, random reading, memory of training", _cache),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
