@@ -32,8 +32,8 @@ from raravis import metrics
 from raravis.errors import DataError, ParameterError
 from raravis.models import RowModel, row_scores
 from raravis.progress import Progress, silent
-from raravis.row_ensemble import RowEnsemble, closed_form, default_members, member_names
-from raravis.row_networks import make_member
+from raravis.row_ensemble import closed_form, default_members, member_names
+from raravis.row_networks import make_members
 from raravis.series.rows import Scaling, filled
 from raravis.sources.series import SeriesSource
 from raravis.windows import BoolArray, FloatArray
@@ -177,8 +177,8 @@ def _network(name: str) -> Judge:
     def judge(learned: FloatArray, rest: FloatArray, seed: int) -> Scores:
         channels = learned.shape[1]
         tables = [*_tables(learned, seed), {"name": name}]
-        made = [make_member(table, channels, {"device": "cpu"}, seed) for table in tables]
-        ensemble = RowEnsemble(dict(zip(member_names(tables), made, strict=True))).fit([learned])
+        named = dict(zip(member_names(tables), tables, strict=True))
+        ensemble = make_members(named, channels, {"device": "cpu"}, seed).fit([learned])
         members = ensemble.member_scores(_with_context(ensemble, learned, rest))
         together = np.mean(list(members.values()), axis=0)
         return {f"{name} alone": members[name], f"raravis with {name}": together}

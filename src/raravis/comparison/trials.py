@@ -14,8 +14,8 @@ from raravis.configuration import Table
 from raravis.learned import State
 from raravis.metrics import accuracy
 from raravis.models import RowModel, known_scores
-from raravis.row_ensemble import RowEnsemble, member_names
-from raravis.row_networks import RowNetwork, make_member
+from raravis.row_ensemble import member_names
+from raravis.row_networks import RowNetwork, make_members
 from raravis.senses import options_of, prefixed
 from raravis.series.residuals import FLOOR, ResidualScale
 from raravis.series.rows import Scaling, filled
@@ -114,11 +114,9 @@ def teach(data: Divided, lesson: Lesson, seed: int, watched: bool = False) -> Tr
 
     watched  also look at a network while it learns, which takes about as long again.
     """
-    members = {
-        name: make_member(table, len(data.channels), lesson.training, seed)
-        for name, table in zip(member_names(lesson.members), lesson.members, strict=True)
-    }
-    model = RowEnsemble(members)
+    tables = dict(zip(member_names(lesson.members), lesson.members, strict=True))
+    model = make_members(tables, len(data.channels), lesson.training, seed)
+    members = model.models
     view = View(data, model.context, lesson.threshold)
     only = next(iter(members.values())) if len(members) == 1 else None
     network = only if isinstance(only, RowNetwork) else None
