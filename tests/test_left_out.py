@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from browser import chromium, wait_for
 from held_rows import CHANNELS, rows
 from raravis.cli import app
 from raravis.configuration import read_toml
@@ -22,7 +23,7 @@ from raravis.journal import Journal
 from raravis.left_out import COLUMNS, LeftOut, rows_of, too_short
 from raravis.listening import take_lesson
 from raravis.pruning import Pruning
-from raravis.report import render
+from raravis.report import render, write
 from raravis.row_ensemble import closed_form
 from raravis.row_layer import RowLayer
 from raravis.row_networks import RowNetwork, RowWindows, is_network, make_members
@@ -310,8 +311,15 @@ def test_a_series_fit_that_was_broken_off_ends_with_the_same_weights(tmp_path, a
 
     with pytest.raises(BrokenError):
         layer_of(members).learn(series, 1.0, Journal(breaking, folder=tmp_path, every_s=0))
+    taken: list[float] = []
     again = layer_of(members)
-    again.learn(series, 1.0, Journal(folder=tmp_path, every_s=0))
+    again.learn(
+        series,
+        1.0,
+        Journal(lambda step, done, _: taken.append(done) if step == "training" else None,
+                folder=tmp_path, every_s=0),
+    )  # fmt: skip
+    assert len(taken) == 2 * 16 - (after - 1)  # it went on, and did not begin anew
     for name, array in whole.state().items():
         np.testing.assert_allclose(again.state()[name], array, atol=1e-6, err_msg=name)
     for one, other in zip(whole.dropped, again.dropped, strict=True):
@@ -431,6 +439,22 @@ def test_the_report_says_what_was_left_out_and_lets_it_be_heard():
     assert "conv-ae left out 1 of 40 windows (2.5%) by zscore:3, after epoch 5." in page
     assert 'data-recording="0" data-start="9.0" data-end="10.0"' in page
     assert "04:30:09 on 1 May 2026" in page
+
+
+@pytest.mark.slow
+def test_a_click_on_a_moment_plays_it(tmp_path):
+    report = sample_report(recordings=1, duration_s=40.0, events=0, points=0)
+    (tmp_path / "recordings").mkdir()
+    sound = 0.2 * np.sin(np.arange(16000 * 40) * 0.2)
+    soundfile.write(tmp_path / "recordings" / report.recordings[0].name, sound, 16000)
+    told = pruned(THREE, {"b.wav": 0})
+    write(replace(report, pruned=told), tmp_path / "report.html")
+    with chromium(tmp_path) as page:
+        page.open(tmp_path / "report.html")
+        page.click("#pruned .moment")
+        wait_for(lambda: page.script("return !document.getElementById('now').hidden"), "the sound")
+        assert "00:00:30" in page.script("return document.getElementById('now-detail').textContent")
+        assert page.log() == []
 
 
 def test_moments_of_series_and_of_other_recordings_cannot_be_heard():
