@@ -101,6 +101,12 @@ def _scan(order: Order) -> Rows:
         return scanning.run(mixes, compose, order.out, order.parts, progress=progress)
 
 
+def _sharing(order: Order) -> Rows:
+    from raravis.benchmarks import sharing
+
+    return sharing.run()
+
+
 def _cache(order: Order) -> Rows:
     from raravis.benchmarks import caching
 
@@ -170,6 +176,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "training": ("the training loop and inference, beside bare float32 loops", _training),
     "pruning": ("when leaving strange windows out of training helps, and when not", _pruning),
     "scan": ("whether what a scan goes by picks settings that find more", _scan),
+    "sharing": ("several processes that teach one network, beside one", _sharing),
     "cache": ("windows heard once: building, random reading, memory of training", _cache),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
     "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
