@@ -35,17 +35,21 @@ MOST_BLOCKS = 4
 FADE_S = 0.01
 """Pieces are joined by fading one into the other for so long."""
 
-FEWEST_EVENTS = 24
+FEWEST_EVENTS = 32
 """With fewer sound events no kind is common."""
 
 FEWEST_OF_A_KIND = 8
 """Only kinds of at least so many events are made rare."""
 
 RARE_SHARE = 0.05
-"""So many are left of a thinned kind, of the other events; at least 3."""
+"""So many are left of a thinned kind, of the clear events of other kinds; at least 3."""
 
 KINDS = 3
 """Kinds that are thinned, one in each part."""
+
+FAINT = -1
+CLEAR = 50
+"""Percentile of the salience from which on an event may be made rare."""
 
 BANDS = 16
 """In which the shape of an event is described, to tell kinds apart."""
@@ -57,7 +61,8 @@ class Track:
 
     samples  (S,) float32; rate_hz of them.
     events   in order of time, none overlapping another.
-    kinds    (E,) a number for each kind of event.
+    kinds    (E,) a number for each kind of event; FAINT for those that hardly stand out, as the
+             rustle of the background, which nobody would miss.
     """
 
     samples: FloatArray
@@ -79,7 +84,7 @@ def make(source: SoundSource, folder: Path, seed: int) -> list[Part]:
     track = listen(source, seed)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    sizes = np.bincount(track.kinds)
+    sizes = np.bincount(track.kinds[track.kinds != FAINT])
     common = [kind for kind in rng.permutation(len(sizes)) if sizes[kind] >= FEWEST_OF_A_KIND]
     versions = [
         ("a kind of event made rare", thinned(track, int(kind), rng)) for kind in common[:KINDS]
@@ -136,12 +141,17 @@ def _shifted(event: Excerpt, by_s: float) -> Excerpt:
 
 
 def kinds_of(events: Sequence[Excerpt], seed: int) -> IntArray:
-    """A number for each kind of event, (E,): 3 to 8 kinds, by pitch, its changes and length."""
-    shapes = np.array([_shape(event) for event in events])
+    """A number for each kind of event, (E,): of the clear ones 3 to 6 kinds, by pitch, its
+    changes and length; FAINT for the others."""
+    salience = np.array([event.salience_db for event in events])
+    clear = salience >= np.percentile(salience, CLEAR)
+    shapes = np.array([_shape(event) for event, one in zip(events, clear, strict=True) if one])
     standard = (shapes - shapes.mean(axis=0)) / (shapes.std(axis=0) + 1e-6)
     near = PCA(min(10, *standard.shape), random_state=seed).fit_transform(standard)
-    count = int(np.clip(len(events) // 20, 3, 8))
-    return np.asarray(KMeans(count, n_init=10, random_state=seed).fit_predict(near))
+    count = int(np.clip(len(shapes) // 15, 3, 6))
+    kinds = np.full(len(events), FAINT)
+    kinds[clear] = KMeans(count, n_init=10, random_state=seed).fit_predict(near)
+    return kinds
 
 
 def _shape(event: Excerpt) -> FloatArray:
@@ -166,7 +176,8 @@ but those left out are rare. Other events stay, and are ordinary."""
 def thinned(track: Track, kind: int, rng: np.random.Generator) -> Actions:
     """All events of a kind left out but a few."""
     members = np.flatnonzero(track.kinds == kind)
-    left = max(3, round(RARE_SHARE * (len(track.events) - len(members))))
+    others = int(np.isin(track.kinds, [kind, FAINT], invert=True).sum())
+    left = max(3, round(RARE_SHARE * others))
     rare = set(rng.permutation(members)[:left].tolist())
     return {int(event): None if event in rare else LEFT_OUT for event in members}
 
@@ -216,9 +227,11 @@ CHANGES: dict[str, Change] = {
 
 def changed(track: Track, rng: np.random.Generator, changes: int = 4, each: int = 3) -> Actions:
     """Some changes, each of a few events of one kind, at the loudness that they had."""
-    free: list[int] = rng.permutation(len(track.events)).tolist()
+    free: list[int] = rng.permutation(np.flatnonzero(track.kinds != FAINT)).tolist()
     actions: Actions = {}
     for name in rng.permutation(list(CHANGES))[:changes].tolist():
+        if not free:
+            break
         kind = track.kinds[free[0]]
         for event in [i for i in free if track.kinds[i] == kind][:each]:
             others = [i for i in free if track.kinds[i] != kind] or [event]
