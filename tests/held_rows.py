@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from raravis.errors import RecordingError
@@ -50,3 +52,18 @@ def rows(count: int = 600, seed: int = 0, labelled: bool = True) -> Series:
         labels[first:stop] = True
         values[first:stop, 2] = -1.5 * values[first:stop, 2]
     return Series(values, np.arange(count, dtype=float), CHANNELS, labels if labelled else None)
+
+
+def spiked(seed: int = 0, at: slice = slice(300, 306)) -> Series:
+    """Rows with their faults, and besides a few in which the flow leaps."""
+    series = rows(600, seed, labelled=False)
+    series.values[at, 2] += 20.0
+    return series
+
+
+def ordinary(seed: int = 0) -> Series:
+    """Rows without a fault."""
+    series = rows(600, seed, labelled=False)
+    values = series.values.copy()
+    values[:, 2] = 0.5 * np.sin(np.arange(600) / 9)  # without the faults of `rows`
+    return replace(series, values=values)
