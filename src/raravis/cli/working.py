@@ -64,9 +64,11 @@ def detect(
     Sound or series, the files tell. Example: raravis detect recordings/ --out run, or
     raravis detect plant.csv --out run
     """
+    learned = learn(paths, out, overwrite, config or {}, track, cache, keep=keep, every_s=every)
+    if learned is None:
+        return
+    detector, source = learned
     with console.showing_progress() as progress:
-        journal = journal_of(progress, track, cache, keep=keep, every_s=every)
-        detector, source = learn(paths, out, overwrite, config or {}, journal)
         detector.score(source, run=out, progress=progress)
         page = write_report(out, progress)
     tell_left_out(detector)
@@ -91,14 +93,10 @@ def fit(
     raravis fit recordings/ --out run, or with two processes
     torchrun --nproc-per-node 2 -m raravis fit recordings/ --out run
     """
-    from raravis import distributed
-
-    with distributed.joined(), console.showing_progress(distributed.rank() > 0) as progress:
-        journal = journal_of(progress, track, cache, keep=keep, every_s=every)
-        detector, source = learn(paths, out, overwrite, config or {}, journal)
-        leads = distributed.rank() == 0
-    if not leads:
+    learned = learn(paths, out, overwrite, config or {}, track, cache, keep=keep, every_s=every)
+    if learned is None:
         return
+    detector, source = learned
     console.list_skipped(source.skipped)
     tell_left_out(detector)
     console.tell(f"model saved in {out}; next: raravis score {out} RECORDINGS")
@@ -186,19 +184,33 @@ def journal_of(
 
 
 def learn(
-    paths: list[Path], out: Path, overwrite: bool, config: Table, journal: Journal
-) -> tuple[Detector, Source]:
-    """A detector that has learned from recordings and is saved in `out`; and the recordings.
+    paths: list[Path],
+    out: Path,
+    overwrite: bool,
+    config: Table,
+    track: list[str] | None,
+    cache: Path | None,
+    **given: float | None,
+) -> tuple[Detector, Source] | None:
+    """A detector that has learned from recordings and is saved in `out`; and the recordings. None
+    in all processes that learn together but the first, which have nothing more to do.
 
     What is in the way is only removed when the settings and the recordings are known to be good.
     """
+    from raravis import distributed
     from raravis.detector import Detector
     from raravis.fitting import fit_into
 
-    detector = Detector.for_recordings(paths, config)
-    source = detector.open(paths)
-    tell_remarks(source.remarks)
-    return fit_into(out, detector, source, journal, overwrite), source
+    with distributed.joined():
+        leads = distributed.rank() == 0
+        with console.showing_progress(silent=not leads) as progress:
+            detector = Detector.for_recordings(paths, config)
+            source = detector.open(paths)
+            if leads:
+                tell_remarks(source.remarks)
+            journal = journal_of(progress, track, cache, **given)
+            detector = fit_into(out, detector, source, journal, overwrite)
+    return (detector, source) if leads else None
 
 
 def finish_part(out: Path, what: str, strict: bool) -> None:
