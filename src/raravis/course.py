@@ -22,6 +22,9 @@ from raravis.pruning import Decision
 from raravis.windows import BoolArray, FloatArray, IntArray
 
 Table = dict[str, Any]
+# Batches whose losses wait to be added up. Small tensors that wait lie between large ones that are
+# freed, and hold on to their memory: so not too many, and not one, for which a GPU would stop.
+NOTED = 64
 
 
 @dataclass
@@ -163,6 +166,8 @@ class Course:
         self._noted.append((rows, {name: part.detach() for name, part in parts.items()}))
         self.step += 1
         self.at += 1
+        if len(self._noted) == NOTED:
+            self.fold()
 
     def fold(self) -> None:
         """Adds what was noted to `sums` and `losses`; only now is a GPU waited for."""
