@@ -11,13 +11,16 @@ import pandas as pd
 import pytest
 import soundfile
 
+from raravis.benchmarks import scanning as benchmark
 from raravis.configuration import read_toml
 from raravis.detector import Detector
 from raravis.errors import DataError
+from raravis.metrics import event_scores
 from raravis.scanning import material, objective, series, sound
 from raravis.series.synthesis import plant, write_csv
 from raravis.sources.audio import AudioSource
 from raravis.sources.series import SeriesSource
+from raravis.windows import Windows
 
 RATE_HZ = 8000
 
@@ -259,3 +262,45 @@ def test_two_processes_share_one_study_and_a_detector_takes_its_best(rows, tmp_p
     for name in ("history.png", "importance.png"):
         assert (tmp_path / "scan" / name).stat().st_size > 1000
     assert (tmp_path / "scan" / "material" / material.INDEX).is_file()
+
+
+# --- its measuring -------------------------------------------------------------------------------
+
+
+def test_the_benchmark_scores_events_as_a_detector_does(recording, track):
+    starts = [event.start_s for event in track.events]
+    events = Windows.of(0, starts, [event.end_s for event in track.events])
+    quick = benchmark._scored(
+        benchmark._heard(recording, benchmark.Hearing()), {"name": "rarity"}, events
+    )
+    table = (
+        Detector.from_config({"kind": "sound", "explainer": "none"}).fit(recording).score(recording)
+    )
+    windows = Windows.of(0, table["start_s"], table["end_s"])
+    scores = event_scores(windows, table["score"].to_numpy(float), events)
+    np.testing.assert_allclose(quick, scores, rtol=1e-4)
+
+
+def test_the_benchmark_says_what_each_pick_finds():
+    table = pd.DataFrame(
+        {
+            "part": "designed on",
+            "settings": "conv-ae",
+            "mix": ["a"] * 3 + ["b"] * 3,
+            "number": [0, 1, 2] * 2,
+            "truth ap": [0.5, 0.7, 0.3, 0.4, 0.2, 0.6],
+            "loss": [0.2, 0.3, 0.1, 0.3, 0.1, 0.2],
+            "a kind of event made rare 0 auroc": [0.6, 0.9, 0.5, 0.6, 0.5, 0.7],
+            "a kind of event made rare 0 ap": [0.6, 0.5, 0.9, 0.6, 0.5, 0.7],
+            "events changed 1 auroc": [0.6, 0.9, 0.5, 0.6, 0.5, 0.7],
+            "events changed 1 ap": [0.6, 0.5, 0.9, 0.6, 0.5, 0.7],
+        }
+    )
+    found = {row["picked by"]: row for row in benchmark.summary(table)}
+    assert {name: round(row["ap"], 3) for name, row in found.items()} == {
+        "thinned, ap": 0.45, "thinned, auroc": 0.65, "changed, ap": 0.45, "changed, auroc": 0.65,
+        "both, ap": 0.45, "both, auroc": 0.65, "reconstruction loss": 0.25, "default": 0.45,
+        "chance": 0.45, "the truth": 0.65,
+    }  # fmt: skip
+    assert found["both, auroc"]["rank correlation"] == pytest.approx(1)
+    assert found["default"]["rank correlation"] is None
