@@ -126,9 +126,12 @@ def test_where_no_network_learns_there_is_nothing_to_keep_or_to_follow(tmp_path)
     wave = np.sin(np.arange(400) / 7)
     table.write_text("time,a\n" + "\n".join(f"{at},{value}" for at, value in enumerate(wave)))
     detector, said = Detector.for_recordings([table], {"model": "window-pca"}), []
-    journal = Journal(trackers=["tensorboard"], remark=said.append)
+    journal = Journal(trackers=["tensorboard"], cache=tmp_path / "cache", remark=said.append)
     fit_into(tmp_path / "run", detector, detector.open([table]), journal)
-    assert said == ["no network learned here, so there was nothing to follow in a tracker"]
+    assert said == [
+        "series are held in memory as they are: the cache is not used",
+        "no network learned here, so there was nothing to follow in a tracker",
+    ]
     assert not (tmp_path / "run/learning").exists()
 
 

@@ -74,3 +74,15 @@ def complete(target: Callable[..., Any], options: Mapping[str, Any], what: str) 
         if parameter.default is not inspect.Parameter.empty
     }
     return {k: v for k, v in {**defaults, **options}.items() if v is not None}
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Settings that differ, such as "features.mels 64 (here 32)"."""
+    found: list[str] = []
+    for name in sorted(there.keys() | here.keys()):
+        was, becomes = there.get(name), here.get(name)
+        if isinstance(was, Mapping) and isinstance(becomes, Mapping):
+            found += differences(was, becomes, f"{prefix}{name}.")
+        elif was != becomes:
+            found.append(f"{prefix}{name} {was} (here {becomes})")
+    return found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from raravis import distributed
 from raravis.checkpoints import Checkpoints
+from raravis.configuration import differences
 from raravis.durable import write_atomically
 from raravis.errors import RunError
 from raravis.networks import Network
@@ -301,8 +302,8 @@ class Course:
         if saved["settings"] != self.settings:
             raise RunError(
                 f"{saved['path']} belongs to a training with "
-                f"{_differences(saved['settings'], self.settings)}: use the same settings and "
-                "windows, or delete it to start over"
+                f"{', '.join(differences(saved['settings'], self.settings))}: use the same "
+                "settings and windows, or delete it to start over"
             )
         try:
             self.network.load_state_dict(saved["network"])
@@ -324,11 +325,3 @@ class Course:
             self.sums = dict.fromkeys(saved["sums"], 0.0)
         if len(saved["random"]) == distributed.size():
             self.random = saved["random"][distributed.rank()]
-
-
-def _differences(there: Table, here: Table) -> str:
-    return ", ".join(
-        f"{name} {there.get(name)} (here {here.get(name)})"
-        for name in sorted(there | here)
-        if there.get(name) != here.get(name)
-    )

@@ -12,15 +12,15 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import tomli_w
 
 from raravis import distributed
-from raravis.configuration import Table, read_toml
+from raravis.configuration import Table, differences, read_toml
 from raravis.detector import Detector
 from raravis.durable import write_atomically
 from raravis.errors import RaravisError, RunError
@@ -114,8 +114,11 @@ def _make_ready(run: Path, begun: Table, overwrite: bool) -> bool:
         return False
     before, now = read_toml(note), tomllib.loads(text)
     if before != now:
+        what = differences(before["detector"], now["detector"]) or [
+            f"{len(before['read'])} recordings (here {len(now['read'])} or others)"
+        ]
         raise RunError(
-            f"{run} holds an unfinished fit with {', '.join(_differences(before, now))}: give the "
+            f"{run} holds an unfinished fit with {', '.join(what)}: give the "
             "same settings and recordings to go on with it, start anew with --overwrite, or "
             "choose another --out"
         )
@@ -125,19 +128,3 @@ def _make_ready(run: Path, begun: Table, overwrite: bool) -> bool:
 def _read(source: Source) -> list[Table]:
     """What tells recordings from others, without reading them."""
     return [{"recording": r.name, "duration_s": r.duration_s} for r in source.recordings]
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Settings that differ, such as "training.epochs 20 (here 5)"."""
-    found: list[str] = []
-    for name in sorted(before.keys() | now.keys()):
-        was, becomes = before.get(name), now.get(name)
-        if was == becomes:
-            continue
-        if isinstance(was, Mapping) and isinstance(becomes, Mapping):
-            found += _differences(was, becomes, f"{prefix}{name}.")
-        elif name == "read":
-            found.append(f"{len(was or [])} recordings (here {len(becomes or [])} or others)")
-        else:
-            found.append(f"{prefix}{name} {was} (here {becomes})".removeprefix("detector."))
-    return found

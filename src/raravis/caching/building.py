@@ -17,8 +17,8 @@ import numpy as np
 import tomli_w
 
 from raravis.caching.coding import Coding, Kept
-from raravis.caching.fingerprints import changes, differences, fingerprint, unreadable
-from raravis.configuration import Table, read_toml
+from raravis.caching.fingerprints import changes, fingerprint, unreadable
+from raravis.configuration import Table, differences, read_toml
 from raravis.durable import UNFINISHED, atomic_file, explained, write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.listening import Listener

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from raravis.configuration import Table
 from raravis.errors import RecordingError
@@ -70,15 +69,3 @@ def _has_changed(recording: Recording, known: Table) -> bool:
 
 def _is_readable(recording: Recording) -> bool:
     return bool(fingerprint(recording)["blake2b"])
-
-
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Settings that differ, such as "features.mels 64 (here 32)"."""
-    found: list[str] = []
-    for name in sorted(there.keys() | here.keys()):
-        was, becomes = there.get(name), here.get(name)
-        if isinstance(was, Mapping) and isinstance(becomes, Mapping):
-            found += differences(was, becomes, f"{prefix}{name}.")
-        elif was != becomes:
-            found.append(f"{prefix}{name} {was} (here {becomes})")
-    return found

@@ -1,7 +1,7 @@
 """How well a detector with some settings finds what is known to be rare.
 
 Without labels, what is known to be rare was made so, from the user's own recordings (`sound`,
-`series`). The figure is average precision, the mean over the parts. It cannot be won by rebuilding
+`series`). The figure is the mean over the parts. It cannot be won by rebuilding
 everything: who rebuilds everything tells nothing apart. With labels, the figure is the average
 precision over the recordings as they are.
 """
@@ -20,14 +20,17 @@ from raravis.detector import Detector
 from raravis.errors import DataError
 from raravis.evaluation import Known, judge, judge_rows, labelled_events, read_events
 from raravis.evaluation import inside as overlapping
-from raravis.metrics import average_precision, event_scores
+from raravis.metrics import auroc, average_precision, event_scores
 from raravis.scanning import material, series, sound
 from raravis.scanning.material import Part
 from raravis.senses import Paths
 from raravis.sources import RowSource, Source
 from raravis.windows import FloatArray, Windows
 
-NAME = "average precision of what was made rare"
+NAMES = {
+    "sound": "AUROC of what was made rare",
+    "series": "average precision of what was made rare",
+}
 NAME_LABELLED = "average precision by labels"
 OPENED = ("channel", "channels", "between", "time", "labels", "separator", "decimal")
 """Settings of a source that were heeded when the parts were written."""
@@ -56,11 +59,18 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class Made(Objective):
-    """Average precision of what was made rare in parts of the user's own recordings."""
+    """How well what was made rare in parts of the user's own recordings is told from the rest: for
+    sound events by AUROC, for rows by average precision.
+
+    With a few rare events average precision hangs on one or two of them; AUROC asks all.
+    """
 
     parts: list[Part]
     kind: str
-    name: str = NAME
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return NAMES[self.kind]
 
     @property
     def steps(self) -> int:  # type: ignore[override]
@@ -72,7 +82,8 @@ class Made(Objective):
             detector = Detector.from_config(self._settings(config)).fit(part.learn)
             scores = _scores(detector, part, self.kind)
             known = np.isfinite(scores) | (scores == -np.inf)
-            yield average_precision(part.rare[known], scores[known])
+            metric = average_precision if self.kind == "series" else auroc
+            yield metric(part.rare[known], scores[known])
 
     def _settings(self, config: Table) -> Table:
         """Those of a detector for the parts, which are opened by what they are."""

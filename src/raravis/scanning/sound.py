@@ -1,23 +1,17 @@
-"""Rarities known to be in sound: sound events of the user's own, made rare or made strange.
+"""Rarities known to be in sound: a common kind of the user's own sound events, made rare.
 
-Two ways, both in the place of an event, so that the background stays and nothing is mixed in:
-
-    thinned  a common kind of event is cut out all but a few times: those few are rare now. Kinds
-             are found by k-means on the shape of the events.
-    changed  some events are turned backwards, played faster, moved in pitch, ...
-
-To add a change, write a function `(samples, other, rate_hz) -> samples` and name it in `CHANGES`.
+All events of one kind are cut out but a few; those few are rare now, and really sound like the place.
+Nothing is mixed in, so the background stays. Kinds are found by k-means on the shape of the events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from scipy.signal import hilbert, resample
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
@@ -38,14 +32,14 @@ FADE_S = 0.01
 FEWEST_EVENTS = 32
 """With fewer sound events no kind is common."""
 
-FEWEST_OF_A_KIND = 8
+FEWEST_OF_A_KIND = 5
 """Only kinds of at least so many events are made rare."""
 
 RARE_SHARE = 0.05
 """So many are left of a thinned kind, of the clear events of other kinds; at least 3."""
 
-KINDS = 3
-"""Kinds that are thinned, one in each part."""
+DRAWS = 2
+"""Times that each kind is made rare, each time with other events of it left."""
 
 FAINT = -1
 CLEAR = 50
@@ -85,17 +79,13 @@ def make(source: SoundSource, folder: Path, seed: int) -> list[Part]:
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     sizes = np.bincount(track.kinds[track.kinds != FAINT])
-    common = [kind for kind in rng.permutation(len(sizes)) if sizes[kind] >= FEWEST_OF_A_KIND]
-    versions = [
-        ("a kind of event made rare", thinned(track, int(kind), rng)) for kind in common[:KINDS]
-    ]
-    versions.append(("events changed", changed(track, rng)))
+    common = np.flatnonzero(sizes >= FEWEST_OF_A_KIND)
     parts = []
-    for number, (kind, actions) in enumerate(versions):
+    for number, kind in enumerate(np.tile(common, DRAWS)):
         path = folder / f"part-{number}.wav"
-        samples, events, rare = arranged(track, actions)
+        samples, events, rare = arranged(track, thinned(track, int(kind), rng))
         soundfile.write(path, np.clip(samples, -1, 1), track.rate_hz, subtype="PCM_16")
-        parts.append(Part(path, path, events, rare, kind))
+        parts.append(Part(path, path, events, rare, f"kind {kind + 1} of {len(sizes)} made rare"))
     write_index(folder, parts)
     return parts
 
@@ -167,100 +157,31 @@ def _shape(event: Excerpt) -> FloatArray:
 
 # --- what is made rare ---------------------------------------------------------------------------
 
-LEFT_OUT: FloatArray = np.zeros(0, dtype=np.float32)
-Actions = dict[int, FloatArray | None]
-"""Event -> what stands in its place, nothing where that is empty, itself where it is None; all
-but those left out are rare. Other events stay, and are ordinary."""
+Thinned = dict[int, bool]
+"""Event of the thinned kind -> whether it stays, and so is rare. Events of other kinds stay and are
+ordinary."""
 
 
-def thinned(track: Track, kind: int, rng: np.random.Generator) -> Actions:
+def thinned(track: Track, kind: int, rng: np.random.Generator) -> Thinned:
     """All events of a kind left out but a few."""
     members = np.flatnonzero(track.kinds == kind)
     others = int(np.isin(track.kinds, [kind, FAINT], invert=True).sum())
     left = max(3, round(RARE_SHARE * others))
     rare = set(rng.permutation(members)[:left].tolist())
-    return {int(event): None if event in rare else LEFT_OUT for event in members}
+    return {int(event): event in rare for event in members}
 
 
-def turned(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """Backwards."""
-    return samples[::-1]
-
-
-def fast(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """Shorter and higher."""
-    return np.asarray(resample(samples, max(8, int(len(samples) / 1.7))))
-
-
-def slow(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """Longer and lower."""
-    return np.asarray(resample(samples, int(len(samples) / 0.6)))
-
-
-def moved(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """Every frequency higher by a fifteenth of the rate, so that overtones fit no more."""
-    turns = np.arange(len(samples)) / 15
-    return np.asarray(np.real(hilbert(samples) * np.exp(2j * np.pi * turns)))
-
-
-def spliced(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """The second half is that of an event of another kind."""
-    loudness = _rms(samples) / _rms(other)
-    return np.concatenate([samples[: len(samples) // 2], other[len(other) // 2 :] * loudness])
-
-
-def chopped(samples: FloatArray, other: FloatArray, rate_hz: int) -> FloatArray:
-    """Seven beats a second."""
-    return np.asarray(samples * (np.arange(len(samples)) / rate_hz * 7 % 1 < 0.5))
-
-
-Change = Callable[[FloatArray, FloatArray, int], FloatArray]
-CHANGES: dict[str, Change] = {
-    "turned": turned,
-    "fast": fast,
-    "slow": slow,
-    "moved": moved,
-    "spliced": spliced,
-    "chopped": chopped,
-}
-
-
-def changed(track: Track, rng: np.random.Generator, changes: int = 4, each: int = 3) -> Actions:
-    """Some changes, each of a few events of one kind, at the loudness that they had."""
-    free: list[int] = rng.permutation(np.flatnonzero(track.kinds != FAINT)).tolist()
-    actions: Actions = {}
-    for name in rng.permutation(list(CHANGES))[:changes].tolist():
-        if not free:
-            break
-        kind = track.kinds[free[0]]
-        for event in [i for i in free if track.kinds[i] == kind][:each]:
-            others = [i for i in free if track.kinds[i] != kind] or [event]
-            samples, other = (
-                track.samples[slice(*track.cut(track.events[i]))]
-                for i in (event, others[rng.integers(len(others))])
-            )
-            new = CHANGES[name](samples, other, track.rate_hz)
-            actions[event] = np.asarray(new * (_rms(samples) / _rms(new)), dtype=np.float32)
-            free.remove(event)
-    return actions
-
-
-def _rms(samples: FloatArray) -> float:
-    return float(np.sqrt(np.mean(samples**2))) + 1e-9
-
-
-def arranged(track: Track, actions: Actions) -> tuple[FloatArray, Windows, BoolArray]:
-    """The track with the actions done: samples (S,), its events, and which are rare (E,)."""
+def arranged(track: Track, thin: Thinned) -> tuple[FloatArray, Windows, BoolArray]:
+    """The track without what is left out: samples (S,), its events, and which are rare (E,)."""
     pieces: list[FloatArray] = []
     spans: list[tuple[int, bool]] = []  # piece, rare
     at = 0
     for number, event in enumerate(track.events):
         first, stop = track.cut(event)
         pieces.append(track.samples[at:first])
-        new = actions.get(number)
-        if new is None or len(new):
-            spans.append((len(pieces), number in actions))
-            pieces.append(track.samples[first:stop] if new is None else new)
+        if thin.get(number, True):
+            spans.append((len(pieces), number in thin))
+            pieces.append(track.samples[first:stop])
         at = stop
     pieces.append(track.samples[at:])
     samples, starts = joined(pieces, round(FADE_S * track.rate_hz))

@@ -141,6 +141,8 @@ class SeriesSense(Sense):
     def learn(self, source: RowSource, journal: Journal = SILENT) -> None:
         """Learns from a bounded, even sample of the rows that may be learned from."""
         self._interval_s = source.interval_s
+        if journal.cache is not None:
+            journal.remark("series are held in memory as they are: the cache is not used")
         if self.config["model"] == [DEFAULT] and lives_by_the_clock(source):
             chain = {"name": NOVELTY, "alarm_rate": self._alarm_rate()}
             self.config["model"] = _members(chain, self.config["seed"])
