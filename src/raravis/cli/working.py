@@ -118,7 +118,7 @@ def score(
     """Score recordings with a saved model, also ones it has never seen.
 
     Stopped at any moment, the same command goes on where it was. Several workers write the same
-    rows as one process. Examples: raravis score run new-recordings/, or in an array of jobs
+    rows as one process. Example: raravis score run new-recordings/, or in an array of jobs
     raravis score run recordings/ --shard 3/16 --out part-03, then raravis merge part-*/ --out all
     """
     from raravis.detector import Detector
