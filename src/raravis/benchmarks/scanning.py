@@ -28,8 +28,9 @@ from raravis.errors import ParameterError
 from raravis.listening import Listener
 from raravis.metrics import auroc, average_precision, event_scores
 from raravis.progress import Progress, silent
-from raravis.scanning import objective
+from raravis.scanning import objective, sound
 from raravis.scanning.ranges import ByChance, Range, with_values
+from raravis.scanning.study import Trial, chosen
 from raravis.segments import Segmenter, spread
 from raravis.sound.features import LogMel
 from raravis.sources.audio import AudioSource
@@ -82,6 +83,9 @@ SCORERS: tuple[Table, ...] = (
 )
 """Every hearing with every scorer: the first with the first is the default."""
 
+TOUCH_S = 0.05
+"""Events that share no more than this are not the same."""
+
 Truth = tuple[Path, Windows, BoolArray]
 
 
@@ -128,21 +132,37 @@ def measured(mix: str, compose: Compose, networks: int) -> list[Row]:
         events, rare = compose(mix, folder)
         made = objective.make(folder / "soundscape.wav", {}, folder / "material", 0)
         truth = folder / "soundscape.wav", events, rare
-        return [*_sound_events(truth, made), *_networks(truth, made, networks)]
+        return [*_sound_events(truth), *_networks(truth, made, networks)]
 
 
-def _sound_events(truth: Truth, made: objective.Made) -> list[Row]:
-    """Every hearing with every scorer. What is heard in a file is heard once."""
+def _sound_events(truth: Truth) -> list[Row]:
+    """Every hearing with every scorer. What is heard is heard once: for each part, the events that
+    a scan cuts out of the samples are left out of those that were heard."""
+    path, events, rare = truth
+    track = sound.listen(AudioSource([path]), seed=0)
+    rng = np.random.default_rng(0)
+    parts = [sound.thinned(track, kind, rng) for kind in sound.common_kinds(track)]
+    start_s = np.array([event.start_s for event in track.events])
+    end_s = np.array([event.end_s for event in track.events])
     rows: list[Row] = []
     for hearing in HEARINGS:
-        heard = _heard(truth[0], hearing)
-        parts = [_heard(part.judge, hearing) for part in made.parts]
+        windows, heard, encoded = _heard(path, hearing)
+        late, early = (
+            heard.start_s[:, None] + TOUCH_S < end_s,
+            heard.end_s[:, None] - TOUCH_S > start_s,
+        )
+        same = late & early  # (heard, events)
         for scorer in SCORERS:
             row: Row = {"settings": "sound events", "number": len(rows)}
-            rows.append(row | _figures("truth", truth[2], _scored(heard, scorer, truth[1])))
-            for index, (part, one) in enumerate(zip(made.parts, parts, strict=True)):
-                scores = _scored(one, scorer, part.events)
-                rows[-1] |= _figures(f"{part.kind} {index}", part.rare, scores)
+            scores = _scored((windows, heard, encoded), scorer, events)
+            rows.append(row | _figures("truth", rare, scores))
+            for index, part in enumerate(parts):
+                out = [event for event, stays in part.items() if not stays]
+                left = np.setdiff1d(np.arange(len(start_s)), out)
+                kept = np.asarray(~same[:, out].any(axis=1))
+                there = Windows.of(0, start_s[left], end_s[left])
+                scores = _scored((windows, heard[kept], encoded[kept]), scorer, there)
+                rows[-1] |= _figures(f"part {index}", np.isin(left, list(part)), scores)
     return rows
 
 
@@ -160,7 +180,7 @@ def _networks(truth: Truth, made: objective.Made, count: int) -> list[Row]:
         row |= _figures("truth", truth[2], _of_table(detector.score(truth[0]), truth[1]))
         for index, part in enumerate(made.parts):
             table = Detector.from_config(config).fit(part.learn).score(part.judge)
-            row |= _figures(f"{part.kind} {index}", part.rare, _of_table(table, part.events))
+            row |= _figures(f"part {index}", part.rare, _of_table(table, part.events))
         rows.append(row)
     return rows
 
@@ -210,7 +230,7 @@ def summary(table: pd.DataFrame) -> list[Row]:
                 if says is None:
                     continue
                 picked.append(float(truth[says == says.max()].mean()))  # the mean where they tie
-                if method not in FIXED and len(np.unique(says)) > 1:
+                if method not in (RULE, *FIXED) and len(np.unique(says)) > 1:
                     ranks.append(float(spearmanr(says, truth).statistic))
             if picked:
                 row = {"part": part, "settings": family, "picked by": method, "mixes": len(picked)}
@@ -220,12 +240,8 @@ def summary(table: pd.DataFrame) -> list[Row]:
 
 
 FIXED = ("default", "chance", "the truth")
-KINDS = {"thinned": "a kind", "changed": "events changed", "both": ""}
-METHODS = (
-    *(f"{kind}, {figure}" for kind in KINDS for figure in ("ap", "auroc")),
-    "reconstruction loss",
-    *FIXED,
-)
+RULE = "auroc, with two standard errors"
+METHODS = (RULE, "auroc", "ap", "reconstruction loss", *FIXED)
 
 
 def judged(one: pd.DataFrame, method: str) -> FloatArray | None:
@@ -240,12 +256,18 @@ def judged(one: pd.DataFrame, method: str) -> FloatArray | None:
     if method == "reconstruction loss":
         known = "loss" in one.columns and bool(one["loss"].notna().all())
         return -np.asarray(one["loss"], dtype=float) if known else None
-    kind, _, figure = method.partition(", ")
-    names = [
-        name
-        for name in one.columns
-        if name.startswith(KINDS[kind] or tuple(KINDS.values())[:2])
-        and name.endswith(f" {figure}")
-        and one[name].notna().all()
-    ]
-    return np.asarray(one[names].mean(axis=1), dtype=float)
+    figures = one[[name for name in one.columns if _is_of_part(one, name, method.split(",")[0])]]
+    says = np.asarray(figures.mean(axis=1), dtype=float)
+    if method == RULE:
+        trials = [
+            Trial(number, "finished", says[number], list(parts), {"": number} if number else {})
+            for number, parts in enumerate(figures.to_numpy(float))
+        ]
+        best = chosen(trials)
+        return np.array([float(trial == best) for trial in trials])
+    return says
+
+
+def _is_of_part(one: pd.DataFrame, name: str, figure: str) -> bool:
+    known = bool(one[name].notna().all())
+    return known and name.startswith("part ") and name.endswith(f" {figure}")

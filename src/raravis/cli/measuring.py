@@ -95,7 +95,7 @@ def _scan(order: Order) -> Rows:
 
     def compose(name: str, folder: Path) -> Any:
         mix = next(mix for mix in known if mix.name == name)
-        return soundscapes.compose(replace(mix, count=6), data, folder, minutes=10)
+        return soundscapes.compose(replace(mix, count=8), data, folder, minutes=15)
 
     with console.showing_progress() as progress:
         return scanning.run(mixes, compose, order.out, order.parts, progress=progress)

@@ -115,7 +115,7 @@ def show(scanned: Scan, trials: list[Trial], name: str, most: int, as_json: bool
     ]
     console.print_table(["trial", "figure", *settings], body, f"{name}; * is best.toml")
     if best is not None and best.is_default and len(finished) > 1:
-        console.tell("no trial leads by more than one standard error: settings stay as they were")
+        console.tell("no trial leads by more than two standard errors: settings stay as they were")
     list_failed(trials)
 
 

@@ -1,7 +1,7 @@
 """Rarities known to be in sound: a common kind of the user's own sound events, made rare.
 
-All events of one kind are cut out but a few; those few are rare now, and really sound like the place.
-Nothing is mixed in, so the background stays. Kinds are found by k-means on the shape of the events.
+All events of one kind are cut out but a few; those few are rare now, and sound like the place.
+Nothing is mixed in, so the background stays. Kinds are found by k-means on the events' shape.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MOST_BLOCKS = 4
 FADE_S = 0.01
 """Pieces are joined by fading one into the other for so long."""
 
-FEWEST_EVENTS = 32
-"""With fewer sound events no kind is common."""
+FEWEST_EVENTS = 44
+"""With fewer sound events it may be that no kind is common."""
 
-FEWEST_OF_A_KIND = 5
+FEWEST_OF_A_KIND = 8
 """Only kinds of at least so many events are made rare."""
 
 RARE_SHARE = 0.05
@@ -78,14 +78,12 @@ def make(source: SoundSource, folder: Path, seed: int) -> list[Part]:
     track = listen(source, seed)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    sizes = np.bincount(track.kinds[track.kinds != FAINT])
-    common = np.flatnonzero(sizes >= FEWEST_OF_A_KIND)
     parts = []
-    for number, kind in enumerate(np.tile(common, DRAWS)):
+    for number, kind in enumerate(common_kinds(track)):
         path = folder / f"part-{number}.wav"
-        samples, events, rare = arranged(track, thinned(track, int(kind), rng))
+        samples, events, rare = arranged(track, thinned(track, kind, rng))
         soundfile.write(path, np.clip(samples, -1, 1), track.rate_hz, subtype="PCM_16")
-        parts.append(Part(path, path, events, rare, f"kind {kind + 1} of {len(sizes)} made rare"))
+        parts.append(Part(path, path, events, rare, f"kind {kind + 1} made rare"))
     write_index(folder, parts)
     return parts
 
@@ -160,6 +158,12 @@ def _shape(event: Excerpt) -> FloatArray:
 Thinned = dict[int, bool]
 """Event of the thinned kind -> whether it stays, and so is rare. Events of other kinds stay and are
 ordinary."""
+
+
+def common_kinds(track: Track) -> list[int]:
+    """The kinds that are made rare, one after another, and all of them again."""
+    sizes = np.bincount(track.kinds[track.kinds != FAINT])
+    return DRAWS * np.flatnonzero(sizes >= FEWEST_OF_A_KIND).tolist()
 
 
 def thinned(track: Track, kind: int, rng: np.random.Generator) -> Thinned:

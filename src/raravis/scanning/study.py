@@ -38,6 +38,7 @@ from raravis.scanning.ranges import ByChance, Range, value_at, with_values
 FILES = ("study.sqlite", "trials.csv", "best.toml", "history.png", "importance.png", "lock.sqlite")
 BEFORE_PRUNING = 8  # trials that are finished whole, whatever they begin like
 FEWEST_TO_SAY = 8  # finished trials, before it is said what mattered
+LEAST_LEAD = 2.0  # standard errors over the parts
 DRAWN = 64  # settings that are drawn to see whether the ranges are any
 WAIT_S = 3600.0  # for another process that prepares the same study
 
@@ -286,11 +287,11 @@ def _trial(frozen: Any) -> Trial:
 
 def chosen(trials: Sequence[Trial]) -> Trial | None:
     """The finished trial with the highest figure, or the detector as it was set, where the other
-    does not lead by more than one standard error over the parts: among many trials one always
+    does not lead by more than two standard errors over the parts: among many trials one always
     looks better by chance.
 
-    Source: the one-standard-error rule of Breiman et al. 1984, Classification and Regression Trees,
-    section 3.4.3; ours is of differences in pairs.
+    Source: after the one-standard-error rule of Breiman et al. 1984, Classification and Regression
+    Trees, section 3.4.3; ours is of differences in pairs, and twice as strict.
     """
     finished = [trial for trial in trials if trial.state == "finished"]
     best = max(finished, key=lambda trial: trial.figure or 0.0, default=None)
@@ -299,7 +300,7 @@ def chosen(trials: Sequence[Trial]) -> Trial | None:
         return best
     leads = np.subtract(best.parts, default.parts)
     error = leads.std(ddof=1) / np.sqrt(len(leads))
-    return best if leads.mean() > error else default
+    return best if leads.mean() > LEAST_LEAD * error else default
 
 
 def make_room(folder: Path, overwrite: bool) -> None:
