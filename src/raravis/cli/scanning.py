@@ -71,6 +71,11 @@ def scan(
     pictures.write(out, found, judged.name, scanned.importances())
     show(scanned, found, judged.name, shown, as_json)
     best = scanned.best()
+    if best is not None and not known:
+        console.tell(
+            "what was made rare is not what is rare: where events are known, hold best.toml against "
+            "them by raravis evaluate, or scan with --labels; docs/scanning.md says how it went"
+        )
     if best is not None:
         where = " ".join(str(path) for path in paths)
         console.tell(f"next: raravis detect {where} --config {out / 'best.toml'}")
