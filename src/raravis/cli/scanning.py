@@ -73,8 +73,8 @@ def scan(
     best = scanned.best()
     if best is not None and not known:
         console.tell(
-            "what was made rare is not what is rare: where events are known, hold best.toml against "
-            "them by raravis evaluate, or scan with --labels; docs/scanning.md says how it went"
+            "what was made rare is not what is rare: where events are known, hold best.toml "
+            "against them by raravis evaluate, or scan with --labels; see docs/scanning.md"
         )
     if best is not None:
         where = " ".join(str(path) for path in paths)
