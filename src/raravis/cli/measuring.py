@@ -126,6 +126,13 @@ def _store(order: Order) -> Rows:
     return store.run()
 
 
+def _spread(order: Order) -> Rows:
+    from raravis.benchmarks import spreading
+
+    with console.showing_progress() as progress:
+        return spreading.run(rounds=order.seeds, progress=progress)
+
+
 def _nab(order: Order) -> Rows:
     from raravis.benchmarks import nab
 
@@ -179,6 +186,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "sharing": ("several processes that teach one network, beside one", _sharing),
     "cache": ("windows heard once: building, random reading, memory of training", _cache),
     "rows": ("learning and scoring rows of a series, beside PyOD and a bare loop", _rows),
+    "spread": ("an hour scored by workers, beside one process, and merging", _spread),
     "nab": ("one channel, row by row, beside NAB's leaderboard", _nab),
     "store": ("a million windows: ingest, neighbours, ranking", _store),
     "series": ("one default for 75 series, beside PyOD, PCA and networks", _series),

@@ -22,6 +22,7 @@ from raravis.detector import Crew, Detector, Judged
 from raravis.errors import ParameterError
 from raravis.sources import Source
 from raravis.spreading.ordering import Ordering, plan
+from raravis.spreading.pieces import Workers
 
 WAYS = {
     "processes": ("raravis.spreading.processes", "Processes"),
@@ -39,19 +40,29 @@ def crew(on: str, workers: int | None = None) -> Crew:
     A worker that dies is replaced, and what it was judging is judged again. Raises ParameterError
     for another way or number, or where Ray is asked for and missing.
     """
+    _check(on, workers)
+
+    @contextmanager
+    def at_work(detector: Detector, source: Source, starts: Sequence[float]) -> Iterator[Judged]:
+        with staff(on, detector, workers) as hired:
+            yield Ordering(hired, source, plan(detector, source, starts)).judged
+
+    return at_work
+
+
+def staff(on: str, detector: Detector, workers: int | None = None) -> Workers:
+    """Those workers themselves, of whom none is hired yet."""
+    _check(on, workers)
+    module, name = WAYS[on]
+    hired: Workers = getattr(importlib.import_module(module), name)(detector, workers)
+    return hired
+
+
+def _check(on: str, workers: int | None) -> None:
     if on not in WAYS:
         raise ParameterError(f"--on must be one of {', '.join(sorted(WAYS))}, got {on!r}")
     if workers is not None and workers < 1:
         raise ParameterError(f"workers must be at least 1, got {workers}")
-    module, name = WAYS[on]
-    hired = getattr(importlib.import_module(module), name)
-
-    @contextmanager
-    def at_work(detector: Detector, source: Source, starts: Sequence[float]) -> Iterator[Judged]:
-        with hired(detector, workers) as staff:
-            yield Ordering(staff, source, plan(detector, source, starts)).judged
-
-    return at_work
 
 
 def cores() -> int:

@@ -60,6 +60,14 @@ class Ordering:
             if answer.broken is not None:
                 raise RecordingError(answer.broken.path, answer.broken.reason)
 
+    def make_ready(self) -> None:
+        """Waits until all workers for whom there is work are ready for it."""
+        self._fill()
+        self._hire()
+        while len(self._ready) < len(self._in_hand):
+            self._hear(wait=True)
+            self._hire()
+
     def _next(self, recording: int) -> Piece | None:
         """The next piece of a recording, None where there is no more; drops those before it."""
         self._fill()
@@ -93,16 +101,20 @@ class Ordering:
         return self._answers.pop(piece)
 
     def _give_out(self) -> None:
-        """Hires as many as there is work for, and gives each ready one what it can hold."""
-        idle = sum(not pieces for pieces in self._in_hand.values())
-        for _ in range(min(self.workers.most - len(self._in_hand), len(self._waiting) - idle)):
-            self._in_hand[self.workers.hire()] = []
+        """Gives each worker that is ready what it can hold."""
+        self._hire()
         for held in range(IN_HAND):  # first one piece for each, then a second
             for worker in sorted(self._ready):
                 if self._waiting and len(self._in_hand[worker]) == held:
                     piece = self._waiting.popleft()
                     self._in_hand[worker].append(piece)
                     self.workers.give(worker, self.source.part([piece.recording]), piece)
+
+    def _hire(self) -> None:
+        """Hires as many as there is work for."""
+        idle = sum(not pieces for pieces in self._in_hand.values())
+        for _ in range(min(self.workers.most - len(self._in_hand), len(self._waiting) - idle)):
+            self._in_hand[self.workers.hire()] = []
 
     def _hear(self, wait: bool) -> None:
         for news in self.workers.news(wait):
