@@ -19,6 +19,7 @@ class Held(RowSource):
     """Series held in memory, as a source."""
 
     windows = Windows.of(0, [], [])
+    part = None  # what is held is not shared out
 
     def __init__(self, *series: Series, learn_until: int | None = None, broken: int = -1):
         self.series, self.broken = series, broken

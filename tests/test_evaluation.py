@@ -140,7 +140,7 @@ class Labelled(RowSource):
         self._labels = labels
 
     windows = property(lambda self: None)
-    __getitem__ = blocks = None
+    __getitem__ = blocks = part = None
 
     def read(self, recording, first_row, stop_row):
         return Series(np.zeros((3, 1)), np.arange(3) * 10.0, ("x",), self._labels[recording])

@@ -36,6 +36,8 @@ class Held(RowSource):
             for i, one in enumerate(series)
         ]  # fmt: skip
 
+    part = None  # inspecting is not shared out
+
     @property
     def windows(self):
         return Windows.of(0, [], [])
