@@ -64,6 +64,15 @@ def test_a_loaded_detector_scores_as_the_saved_one_did(run, chorus, tmp_path):
         pd.testing.assert_frame_equal(fresh, store.table("windows", "rarity"))
 
 
+def test_a_saved_network_is_the_one_that_learned(chorus, tmp_path):
+    detector = Detector("conv-ae", **QUICK).fit(chorus[0])
+    detector.save(tmp_path)
+    learned, loaded = detector.sense.state(), Detector.load(tmp_path).sense.state()
+    assert learned.keys() == loaded.keys()
+    for name, array in learned.items():
+        np.testing.assert_array_equal(loaded[name], array, err_msg=name)
+
+
 def test_a_run_holds_what_it_promises(run):
     names = {path.name for path in run.iterdir()}
     assert {"run.toml", "model.toml", "model.safetensors", "store.sqlite", "events.csv"} <= names

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+import numpy as np
 import pandas as pd
 import tomli_w
 from safetensors import SafetensorError
@@ -238,7 +239,9 @@ class Detector:
             raise RunError("nothing to save: the detector has learned nothing yet, call fit first")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "model.safetensors", save(self.sense.state()))
+        # safetensors writes arrays as they lie in memory, and networks keep theirs channels last
+        state = {name: np.asarray(a, order="C") for name, a in self.sense.state().items()}
+        write_atomically(folder / "model.safetensors", save(state))
         self.sense.left_out.write(folder)
         table = {"format": FORMAT, "detector": self.config, **self._pruned()}
         write_atomically(folder / "model.toml", tomli_w.dumps(table))
