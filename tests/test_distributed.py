@@ -133,6 +133,7 @@ def test_batch_normalisation_alone_is_torchs_own() -> None:
     assert torch.equal(ours.eval()(batch), theirs.eval()(batch))
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**TORCHRUN, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
         monkeypatch.setenv(name, value)

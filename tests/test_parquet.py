@@ -136,6 +136,7 @@ def memory_of_reading(path) -> tuple[int, int]:
     return ours, arrow
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     small = write(tmp_path / "small.parquet", table(200_000), group=100_000)
     large = write(tmp_path / "large.parquet", table(800_000), group=100_000)

@@ -42,6 +42,7 @@ def test_the_bare_loop_and_ours_learn_the_same_network_alike() -> None:
     assert history.loss[-1] == pytest.approx(losses[-1].item(), rel=0.05)
 
 
+@pytest.mark.slow
 def test_pyods_autoencoder_is_of_the_same_size_and_agrees_on_what_is_strange() -> None:
     pytest.importorskip("tqdm")
     pyod = pytest.importorskip("pyod.models.auto_encoder")

@@ -64,6 +64,7 @@ def test_what_finds_most_is_left_as_settings_that_a_detector_takes(tmp_path):
     assert resolved["scorer"]["name"] == "rarity"
 
 
+@pytest.mark.slow
 def test_a_study_that_was_left_goes_on_as_if_it_had_not_been(tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
@@ -83,6 +84,7 @@ def test_a_study_that_has_its_trials_asks_for_no_more(tmp_path):
     assert not hill.asked
 
 
+@pytest.mark.slow
 def test_another_study_in_the_folder_is_refused_and_overwritten_on_demand(tmp_path):
     scan(tmp_path).run(Hill(), 1)
     with pytest.raises(RunError, match="holds a scan with other ranges: give the same to go on"):
@@ -93,6 +95,7 @@ def test_another_study_in_the_folder_is_refused_and_overwritten_on_demand(tmp_pa
     assert len(scan(tmp_path, ranges=RANGES[:1]).run(Hill(), 1)) == 2
 
 
+@pytest.mark.slow
 def test_settings_that_fail_are_noted_and_the_study_goes_on(tmp_path):
     trials = scan(tmp_path).run(Hill(refused=64), 12)
     failed = [trial for trial in trials if trial.state == "failed"]
@@ -113,6 +116,7 @@ def test_settings_must_lead_by_more_than_chance_to_replace_those_that_were_set()
     assert study.chosen([lucky]) == lucky and study.chosen([failed]) is None
 
 
+@pytest.mark.slow
 def test_what_begins_worse_than_most_is_not_finished(tmp_path):
     trials = scan(tmp_path).run(Hill(steps=3), 25)
     pruned = [trial for trial in trials if trial.state == "pruned"]

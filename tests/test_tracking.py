@@ -342,6 +342,7 @@ def told_to_wandb(folder: Path) -> tuple[str, dict[int, dict[str, Any]]]:
     return path.stem.removeprefix("run-"), history
 
 
+@pytest.mark.slow
 def test_wandb_stays_offline_and_is_told_every_number(tmp_path: Path, wandb: Any) -> None:
     history = learn(Journal(folder=tmp_path, trackers=["wandb"]))
     _, told = told_to_wandb(tmp_path)
