@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from raravis.series.synthesis import plant, write_csv
 from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 from raravis.spreading import crew
 from raravis.spreading.processes import Processes
+from raravis.store import Store
 from test_spreading import assert_same_run
 
 pytestmark = pytest.mark.slow
@@ -171,6 +174,15 @@ def judging(pid: int) -> list[int]:
     return found
 
 
+def rows_in(run: Path) -> int:
+    """Windows in a store that another process is writing; 0 while there is none."""
+    with suppress(sqlite3.OperationalError):
+        where = f"file:{run / 'store.sqlite'}?mode=ro"
+        with closing(sqlite3.connect(where, uri=True)) as connection:
+            return int(connection.execute("SELECT count(*) FROM windows").fetchone()[0])
+    return 0
+
+
 def test_ray_writes_the_rows_of_one_process(recordings, taught, alone, tmp_path):
     pytest.importorskip("ray", reason=RAY_NEEDED)
     process = ray_scores(taught, recordings, tmp_path / "run")
@@ -201,17 +213,12 @@ def test_a_driver_of_ray_that_is_killed_goes_on_with_the_same_command(
 ):
     pytest.importorskip("ray", reason=RAY_NEEDED)
     process = ray_scores(taught, recordings, tmp_path / "run")
-    from raravis.store import Store
-
-    reached = 0.0
-    while not reached and process.poll() is None:
-        time.sleep(0.05)
-        if (tmp_path / "run" / "store.sqlite").exists():
-            with Store.open(tmp_path / "run") as store:
-                reached = sum(scored_s for _, scored_s in store.recordings())
+    while not rows_in(tmp_path / "run") and process.poll() is None:
+        time.sleep(0.02)
     process.kill()
     process.communicate()
-    assert reached
+    with Store.open(alone) as store:
+        assert 0 < rows_in(tmp_path / "run") < len(store.windows("windows"))
     process = ray_scores(taught, recordings, tmp_path / "run")
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
