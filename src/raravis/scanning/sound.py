@@ -36,12 +36,17 @@ FEWEST_OF_A_KIND = 8
 """Only kinds of at least so many events are made rare."""
 
 RARE_SHARE = 0.05
-"""So many are left of a thinned kind, of the clear events of other kinds; at least 3."""
+"""So many are left of a thinned kind, of the events of other kinds; at least 3."""
 
-DRAWS = 2
-"""Times that each kind is made rare, each time with other events of it left."""
+DRAWS = 3
+"""Times that each kind is made rare at most, each time with other events of it left."""
 
-FAINT = -1
+MOST_PARTS = 10
+"""In all."""
+
+FEWEST_CLEAR = 4
+"""Of which at least so many stand out."""
+
 CLEAR = 50
 """Percentile of the salience from which on an event may be made rare."""
 
@@ -55,14 +60,15 @@ class Track:
 
     samples  (S,) float32; rate_hz of them.
     events   in order of time, none overlapping another.
-    kinds    (E,) a number for each kind of event; FAINT for those that hardly stand out, as the
-             rustle of the background, which nobody would miss.
+    kinds    (E,) a number for each kind of event.
+    clear    (E,) which stand out: the others, as the rustle of the background, nobody would miss.
     """
 
     samples: FloatArray
     rate_hz: int
     events: list[Excerpt]
     kinds: IntArray
+    clear: BoolArray
 
     def cut(self, event: Excerpt) -> tuple[int, int]:
         """First sample of an event, and the one after its last."""
@@ -120,7 +126,10 @@ def listen(source: SoundSource, seed: int) -> Track:
             f"a scan without labels needs at least {FEWEST_EVENTS} sound events to make rare, "
             f"heard {len(events)}: give longer recordings, or known events by --labels EVENTS.csv"
         )
-    return Track(np.concatenate(samples), source.rate_hz, events, kinds_of(events, seed))
+    salience = np.array([event.salience_db for event in events])
+    clear = salience >= np.percentile(salience, CLEAR)
+    track = np.concatenate(samples)
+    return Track(track, source.rate_hz, events, kinds_of(events, seed), clear)
 
 
 def _shifted(event: Excerpt, by_s: float) -> Excerpt:
@@ -129,17 +138,12 @@ def _shifted(event: Excerpt, by_s: float) -> Excerpt:
 
 
 def kinds_of(events: Sequence[Excerpt], seed: int) -> IntArray:
-    """A number for each kind of event, (E,): of the clear ones 3 to 6 kinds, by pitch, its
-    changes and length; FAINT for the others."""
-    salience = np.array([event.salience_db for event in events])
-    clear = salience >= np.percentile(salience, CLEAR)
-    shapes = np.array([_shape(event) for event, one in zip(events, clear, strict=True) if one])
+    """A number for each kind of event, (E,): 3 to 8 kinds, by pitch, its changes and length."""
+    shapes = np.array([_shape(event) for event in events])
     standard = (shapes - shapes.mean(axis=0)) / (shapes.std(axis=0) + 1e-6)
     near = PCA(min(10, *standard.shape), random_state=seed).fit_transform(standard)
-    count = int(np.clip(len(shapes) // 15, 3, 6))
-    kinds = np.full(len(events), FAINT)
-    kinds[clear] = KMeans(count, n_init=10, random_state=seed).fit_predict(near)
-    return kinds
+    count = int(np.clip(len(events) // 20, 3, 8))
+    return np.asarray(KMeans(count, n_init=10, random_state=seed).fit_predict(near))
 
 
 def _shape(event: Excerpt) -> FloatArray:
@@ -161,17 +165,27 @@ ordinary."""
 
 
 def common_kinds(track: Track) -> list[int]:
-    """The kinds that are made rare, one after another, and all of them again."""
-    sizes = np.bincount(track.kinds[track.kinds != FAINT])
-    return DRAWS * np.flatnonzero(sizes >= FEWEST_OF_A_KIND).tolist()
+    """The kinds that are made rare, one after another, and all of them again.
+
+    Raises DataError where there are none.
+    """
+    sizes, clear = np.bincount(track.kinds), np.bincount(track.kinds[track.clear])
+    clear = np.pad(clear, (0, len(sizes) - len(clear)))
+    common = (sizes >= FEWEST_OF_A_KIND) & (clear >= FEWEST_CLEAR)
+    if not common.any():
+        raise DataError(
+            f"no kind of sound event came {FEWEST_OF_A_KIND} times, {FEWEST_CLEAR} of them "
+            "clearly, so that none can be made rare: give longer recordings, or known events by "
+            "--labels EVENTS.csv"
+        )
+    return (DRAWS * [int(kind) for kind in np.flatnonzero(common)])[:MOST_PARTS]
 
 
 def thinned(track: Track, kind: int, rng: np.random.Generator) -> Thinned:
-    """All events of a kind left out but a few."""
+    """All events of a kind left out but a few that stand out."""
     members = np.flatnonzero(track.kinds == kind)
-    others = int(np.isin(track.kinds, [kind, FAINT], invert=True).sum())
-    left = max(3, round(RARE_SHARE * others))
-    rare = set(rng.permutation(members)[:left].tolist())
+    left = max(3, round(RARE_SHARE * (len(track.kinds) - len(members))))
+    rare = set(rng.permutation(members[track.clear[members]])[:left].tolist())
     return {int(event): event in rare for event in members}
 
 
