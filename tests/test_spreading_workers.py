@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 
 from conftest import QUICK
+from raravis.benchmarks import spreading as benchmark
 from raravis.detector import Detector
 from raravis.errors import ParameterError
 from raravis.series.synthesis import plant, write_csv
@@ -232,3 +234,16 @@ def test_without_ray_the_other_way_is_named(monkeypatch):
         crew("ray")(Detector(), None, []),
     ):
         pass
+
+
+# --- the benchmark -------------------------------------------------------------------------------
+
+
+def test_the_benchmark_finds_the_same_rows(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # without Ray
+    rows = benchmark.run(recordings=2, minutes=0.5, rounds=1)
+    assert [row["what"] for row in rows][:3] == [
+        "one process", "processes, 1 worker", "processes, 2 workers",
+    ]  # fmt: skip
+    assert all(row["same rows"] for row in rows[:3])
+    assert rows[1]["start_up_s"] > 0 and rows[1]["cpu_s"] > 0
