@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -246,6 +247,7 @@ def everything(folder: Path, begun: Path | None = None) -> Answers:
         "from_first": distributed.from_first(f"rank {distributed.rank()}"),
         "all_of": distributed.all_of(distributed.rank()),
         "taught": taught(Journal()),
+        "own": history_of(replace(TRAINING, batch_norm="own"), Coupled(), Journal()),
         "gone on": {},
     }
     for stop in STOPS:

@@ -256,6 +256,18 @@ def test_a_network_taught_by_several_is_that_taught_by_one(
 
 
 @pytest.mark.slow
+def test_where_each_normalises_its_own_rows_all_still_end_with_the_same_network(
+    crew: list[Answers], alone: Answers
+) -> None:
+    for answers in crew[1:]:
+        assert_taught_alike(answers["own"], crew[0]["own"], exactly=True)
+    statistics = [name for name in alone["own"]["weights"] if name.endswith("running_mean")]
+    for name in statistics:
+        ours, whole = (one["own"]["weights"][name] for one in (crew[0], alone))
+        assert not torch.equal(ours, whole)  # since each met its own rows
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", STOPS)
 def test_what_two_processes_began_goes_on_in_one_and_in_three(
     stop: int, begun: Path, two: list[Answers], three: list[Answers], alone: Answers, tmp_path: Path
@@ -294,5 +306,5 @@ def test_the_benchmark_compares_one_process_with_two() -> None:
     ]
     assert 0 < rows[0]["least_ms"] <= rows[0]["ms"]
     assert rows[1]["ratio"] > 0
-    assert [row["ratio"] > 0 for row in rows[2:]] == [True] * 3
+    assert [row["ratio"] > 0 for row in rows[2:]] == [True] * 4
     assert rows[2]["ratio"] == 1

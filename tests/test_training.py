@@ -240,6 +240,7 @@ def test_a_broken_checkpoint_is_refused(content: bytes | str, tmp_path: Path) ->
         ({"learning_rate": 0}, "learning_rate must be > 0 and weight_decay >= 0, got 0 and 0.0"),
         ({"weight_decay": -1}, "got 0.001 and -1"),
         ({"validation": 1}, r"validation must be in \[0, 1\), got 1"),
+        ({"batch_norm": "half"}, "batch_norm must be auto, whole or own, got 'half'"),
     ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, float], message: str) -> None:

@@ -26,10 +26,10 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 class BatchNorm(nn.BatchNorm2d):
     """Brings each channel of a batch to mean 0 and deviation 1, then scales and shifts it.
 
-    While processes share a batch, mean and deviation are those of the whole batch, not of the rows
-    of one process, so that the network learns the same however many share it; they exchange
-    2 channels + 1 numbers on the way there and 2 channels on the way back. Alone it is
-    nn.BatchNorm2d.
+    While processes share a batch, mean and deviation are those of the whole batch where `whole` is
+    true, so that the network learns the same however many share it; they exchange 2 channels + 1
+    numbers on the way there and 2 channels on the way back, and wait for each other at every layer.
+    Else, and alone, it is nn.BatchNorm2d, on the rows of one process.
 
     channels  C of (B, C, H, W).
 
@@ -38,10 +38,11 @@ class BatchNorm(nn.BatchNorm2d):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
+        self.whole = True
 
     def forward(self, batch: Tensor) -> Tensor:
         """(B_r, C, H, W) of this process -> the same shape."""
-        if not self.training or distributed.size() == 1:
+        if not (self.training and self.whole) or distributed.size() == 1:
             return super().forward(batch)
         mean, variance, count = _whole_moments(batch.detach(), self.weight.detach())
         with torch.no_grad():
@@ -52,6 +53,13 @@ class BatchNorm(nn.BatchNorm2d):
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         moments = (mean, variance, count, self.eps)
         return _Normalised.apply(batch, self.weight, self.bias, *moments)  # type: ignore
+
+
+def normalise_over(network: nn.Module, whole: bool) -> None:
+    """Whether batch normalisation in a network goes over the whole batch that processes share."""
+    for layer in network.modules():
+        if isinstance(layer, BatchNorm):
+            layer.whole = whole
 
 
 def _whole_moments(batch: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -150,6 +150,19 @@ def share_weights(network: nn.Module) -> None:
             values.copy_(same)
 
 
+def average_buffers(network: nn.Module) -> None:
+    """Gives every process the mean of what the network notes beside its weights, in place: where
+    each normalised its own rows, what they met together."""
+    if size() == 1:
+        return
+    noted = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if noted:
+        flat = sum_over_all(torch.cat([buffer.flatten() for buffer in noted])) / size()
+        parts = torch.split(flat, [buffer.numel() for buffer in noted])
+        for buffer, part in zip(noted, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
+
+
 def average_gradients(weights: Iterable[nn.Parameter], flag: bool = False) -> bool:
     """Replaces each gradient by its mean over the processes; true in all where one has a flag.
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from raravis import distributed
-from raravis.blocks import seeded
+from raravis.blocks import normalise_over, seeded
 from raravis.checkpoints import Checkpoints
 from raravis.course import Course, History
 from raravis.errors import DataError, ParameterError
@@ -26,6 +26,8 @@ from raravis.pruning import Pruning, parse
 from raravis.sampling import MaskedBatches
 from raravis.tracking import Tracking
 from raravis.windows import FloatArray, IntArray
+
+ENOUGH = 16  # windows whose mean and deviation say enough of all
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Training:
     seed           of the order of the windows and of what the network draws while learning.
     device         "auto", "cpu", "cuda", ...
     precision      "auto", "float32" or "bfloat16"; see `Hardware`.
+    batch_norm     over what processes that share a batch normalise: "whole" batch (the same
+                   weights however many there are, but they wait for each other at every layer),
+                   their "own" part (quicker), or "auto": own where each has 16 windows or more.
     prune          rule by which windows are left out, such as "zscore:3", or "none"; and
     prune_every, prune_first, prune_least, readmit
                    when, how many are kept at least, and whether they may come back; see `Pruning`.
@@ -67,6 +72,7 @@ class Training:
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
+    batch_norm: str = "auto"
     prune: str = "none"
     prune_every: int = 5
     prune_first: int = 5
@@ -85,6 +91,8 @@ class Training:
             )
         if not 0 <= self.validation < 1:
             raise ParameterError(f"validation must be in [0, 1), got {self.validation}")
+        if self.batch_norm not in ("auto", "whole", "own"):
+            raise ParameterError(f"batch_norm must be auto, whole or own, got {self.batch_norm!r}")
         self.pruning()
 
     def pruning(self) -> Pruning | None:
@@ -149,6 +157,9 @@ class _Teacher:
         self.hardware = Hardware.choose(training.device, training.precision)
         self.hardware.place(network)
         distributed.share_weights(network)
+        enough = training.batch >= ENOUGH * distributed.size()
+        whole = training.batch_norm == "whole" or (training.batch_norm == "auto" and not enough)
+        normalise_over(network, whole)
         self.batches = MaskedBatches(self.learned, training.batch, training.seed)
         self.steps = min(  # as far as can be foreseen
             training.epochs * math.ceil(len(self.learned) / training.batch),
@@ -201,6 +212,7 @@ class _Teacher:
             self.journal.note("training", self.course.history.words(self.training.epochs))
 
     def _save(self) -> None:
+        distributed.average_buffers(self.network)
         self.tracking.flush()
         self.course.save(self.checkpoints)
         if self.journal.folder is not None and distributed.rank() == 0:
@@ -233,6 +245,7 @@ class _Teacher:
                 self.journal.progress("training", course.step, self.steps)
                 if due and course.at < len(todo):
                     self._save()
+            distributed.average_buffers(self.network)
             held = self._losses(self.held_back)
         held = held[course.kept[self.held_back]]
         lost = course.end_epoch(

@@ -92,14 +92,14 @@ def pruning(rounds: int, windows: int = 8 * BATCH) -> list[Row]:
 
 def sharing(rounds: int, steps: int, precision: str) -> list[Row]:
     """Windows per second of one process, of two that train apart, and of two that share batches."""
-    rates: dict[str, list[float]] = {"one process": [], "two, apart": [], "two, together": []}
+    norms = {"two, together": "own", "two, together, batch_norm=whole": "whole"}
+    rates: dict[str, list[float]] = {name: [] for name in ("one process", "two, apart", *norms)}
     used: dict[str, list[float]] = {name: [] for name in rates}
     with Crew(2, together=False) as apart, Crew(2, together=True) as together:
         for turn in range(rounds + 1):  # the first of each makes what is made once
-            for name, crew, busy in (
-                ("one process", apart, 1), ("two, apart", apart, 2), ("two, together", together, 2),
-            ):  # fmt: skip
-                spent = crew.do(_train, steps, precision, busy=busy)
+            shared = [(name, together, 2) for name in norms]
+            for name, crew, busy in [("one process", apart, 1), ("two, apart", apart, 2), *shared]:
+                spent = crew.do(_train, steps, precision, norms.get(name, "own"), busy=busy)
                 learned = steps * BATCH * (2 if name == "two, apart" else 1)
                 if turn:
                     rates[name].append(learned / max(clock for clock, _ in spent))
@@ -139,8 +139,10 @@ def _gather(count: int) -> Spent:
     return _timed(lambda: distributed.total(losses))
 
 
-def _train(steps: int, precision: str) -> Spent:
-    training = Training(epochs=1, batch=BATCH, validation=0, device="cpu", precision=precision)
+def _train(steps: int, precision: str, norm: str) -> Spent:
+    training = Training(
+        epochs=1, batch=BATCH, validation=0, device="cpu", precision=precision, batch_norm=norm
+    )
     network, windows = _network(), _windows(steps * BATCH)
     distributed.wait()
     return _timed(lambda: training.fit(network, windows))
