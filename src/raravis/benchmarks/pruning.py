@@ -15,7 +15,7 @@ settings  dense     dense-ae, 1000 windows, 20 epochs
 scores    reconstruction    the error of the network
           knn               distance to the 10 nearest codes, rescaled (`scorers.KNN`)
 
-A rule for the default was written down before a figure was seen: pruning is the default if, with
+A rule for the default was written down before the grid was run: pruning is the default if, with
 5 % of rare windows learned from, AP of the reconstruction error rises against "none", on average
 over fashion, smd, mnist and esc10 and the settings dense and conv, with an interval above 0; and if
 with 0 % the same average over fresh windows does not fall with an interval below 0. zscore:3 is
