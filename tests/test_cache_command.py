@@ -21,7 +21,8 @@ from raravis.sound.synthesis import RATE_HZ, dawn_chorus
 
 QUICK = ["--mels", "16", "--set", "features.frames_per_s=20"]
 NETWORK = ["--model", "conv-ae", "--epochs", "1", "--set", "model.width=4", "--set",
-           "training.max_steps=4", "--set", "training.precision=float32"]  # fmt: skip
+           "training.max_steps=4", "--set", "training.precision=float32",
+           "--set", "training.batch_norm=whole"]  # fmt: skip
 
 
 def invoke(*words: object):
