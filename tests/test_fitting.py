@@ -164,6 +164,14 @@ def ended(process: subprocess.Popen) -> str:
     return said
 
 
+@pytest.fixture(scope="module")
+def undisturbed(recordings, tmp_path_factory) -> Path:
+    """A run whose fit, in a process with as many threads, was never broken off."""
+    run = tmp_path_factory.mktemp("undisturbed")
+    ended(start(command(recordings, run)))
+    return run
+
+
 def wait_for_checkpoint(run: Path, process: subprocess.Popen, after: int = 0) -> int:
     """The step of a checkpoint later than `after`."""
     until = time.monotonic() + 60
@@ -176,7 +184,7 @@ def wait_for_checkpoint(run: Path, process: subprocess.Popen, after: int = 0) ->
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_with_the_same_weights(recordings, whole, tmp_path):
+def test_killed_again_and_again_it_ends_with_the_same_weights(recordings, undisturbed, tmp_path):
     step = 0
     for _ in range(3):
         process = start(command(recordings, tmp_path))
@@ -185,11 +193,11 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(recordings, whole,
         process.communicate()
         assert not (tmp_path / "model.toml").exists()
     ended(start(command(recordings, tmp_path)))
-    assert_same(tmp_path, whole)
+    assert_same(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_that_the_same_command_goes_on(recordings, whole, tmp_path):
+def test_ctrl_c_says_that_the_same_command_goes_on(recordings, undisturbed, tmp_path):
     process = start(command(recordings, tmp_path))
     wait_for_checkpoint(tmp_path, process)
     process.send_signal(signal.SIGINT)
@@ -197,11 +205,11 @@ def test_ctrl_c_says_that_the_same_command_goes_on(recordings, whole, tmp_path):
     assert process.returncode == 130
     assert "the same command goes on" in said and "Traceback" not in said
     ended(start(command(recordings, tmp_path)))
-    assert_same(tmp_path, whole)
+    assert_same(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_costs_nothing_that_was_kept(recordings, whole, tmp_path):
+def test_a_full_disk_is_told_and_costs_nothing_that_was_kept(recordings, undisturbed, tmp_path):
     """No file may grow beyond 20 kB, so the first checkpoint finds the disk full."""
     size = 20_000
     full = start(
@@ -213,20 +221,20 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_kept(recordings, whole, 
     assert "Free some space and give the same command again" in " ".join(said.split())
     assert not list(tmp_path.rglob("*.tmp"))
     ended(start(command(recordings, tmp_path)))
-    assert_same(tmp_path, whole)
+    assert_same(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
 def test_a_killed_rank_is_started_again_by_torchrun(recordings, tmp_path):
-    run, undisturbed = tmp_path / "run", tmp_path / "undisturbed"
+    run, whole = tmp_path / "run", tmp_path / "whole"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--max-restarts", "2", "--standalone", "-m"]  # fmt: skip
-    ended(start([*torchrun, *command(recordings, undisturbed)[2:]]))
+    ended(start([*torchrun, *command(recordings, whole)[2:]]))
     process = start([*torchrun, *command(recordings, run)[2:]])
     wait_for_checkpoint(run, process, after=4)
     os.kill(child_of_rank(process.pid, 1), signal.SIGKILL)
     ended(process)
-    assert_same(run, undisturbed, atol=1e-6)
+    assert_same(run, whole, atol=1e-6)
 
 
 def child_of_rank(parent: int, rank: int) -> int:
