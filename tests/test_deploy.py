@@ -101,6 +101,10 @@ def test_both_images_install_the_same():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "RARAVIS_IMAGES" not in os.environ,
+    reason="installs everything anew, which takes minutes: set RARAVIS_IMAGES to run it",
+)
 def test_the_steps_of_the_images_make_a_raravis_that_works(tmp_path):
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for line in definition()["files"]:

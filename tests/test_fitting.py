@@ -159,7 +159,11 @@ def start(words: list[str], **options) -> subprocess.Popen:
 
 def ended(process: subprocess.Popen) -> str:
     """What it said on standard error when it had ended well."""
-    said = process.communicate(timeout=120)[1]
+    try:
+        said = process.communicate(timeout=300)[1]
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends its processes then
+        said = process.communicate()[1]
     assert process.returncode == 0, said
     return said
 
