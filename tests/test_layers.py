@@ -19,22 +19,24 @@ FLOORS = {
     "raravis.scanning raravis.scanning. raravis.benchmarks raravis.benchmarks.",
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
     "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting "
-    "raravis.spreading raravis.spreading. raravis.contamination",
+    "raravis.spreading raravis.spreading. raravis.contamination raravis.monitoring "
+    "raravis.embedding",
     7: "raravis.detector",
     6: "raravis.senses.",
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
-    "raravis.row_novelty raravis.row_pruning raravis.senses",
+    "raravis.row_novelty raravis.row_pruning raravis.image_layers raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
     "raravis.caching raravis.caching. raravis.training raravis.inference raravis.course "
-    "raravis.tracking raravis.tracking.",
+    "raravis.tracking raravis.tracking. raravis.backbones.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
-    "raravis.folders raravis.left_out raravis.novelty raravis.novelty.",
+    "raravis.folders raravis.left_out raravis.novelty raravis.novelty. raravis.backbones",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
     "raravis.blocks raravis.distributed raravis.world raravis.sampling raravis.journal "
     "raravis.times raravis.pictures raravis.durable raravis.series "
-    "raravis.series.",
+    "raravis.series. raravis.images raravis.images. raravis.transformers raravis.views "
+    "raravis.joint_terms",
     1: "raravis.errors",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}
@@ -45,10 +47,15 @@ MEMBERS = (
     "raravis.scorers.",
     "raravis.senses.",
     "raravis.benchmarks.",
+    "raravis.backbones.",
 )
 TORCH_ROOMS = (
     "raravis.sound.features",
     "raravis.blocks",
+    "raravis.transformers",
+    "raravis.views",
+    "raravis.joint_terms",
+    "raravis.backbones",
     "raravis.caching.reading",
     "raravis.checkpoints",
     "raravis.course",
@@ -57,10 +64,17 @@ TORCH_ROOMS = (
     "raravis.networks",
     "raravis.models.autoencoder",
     "raravis.models.series_autoencoders",
+    "raravis.models.joint",
+    "raravis.models.predictive",
+    "raravis.models.pretexts",
+    "raravis.models.vision_autoencoder",
     "raravis.training",
     "raravis.tracking",
     "raravis.layers",
+    "raravis.image_layers",
     "raravis.row_networks",
+    "raravis.monitoring",
+    "raravis.embedding",
     "raravis.senses.",
     "raravis.explain",
     "raravis.description",

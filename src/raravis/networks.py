@@ -56,6 +56,15 @@ class Network(nn.Module):
         """What the network expected to see, of the shape of the batch."""
         raise TypeError(f"{type(self).__name__} does not reconstruct")
 
+    def embeddings(self, batch: Tensor) -> dict[str, Tensor]:
+        """Every embedding there is, name -> (B, D); a joint embedding has several."""
+        return {"embedding": self.encode(batch).embedding}
+
+    def heats(self, batch: Tensor) -> dict[str, Tensor]:
+        """How strange each place of each window is, name -> (B, H, W); higher is stranger."""
+        squares = (self.reconstruct(batch).float() - batch).square()
+        return {"reconstruction": squares.mean(dim=1)}
+
     def fold(self) -> None:
         """Takes shortcuts with the same numbers; called on a copy that will not learn any more."""
 

@@ -1,8 +1,9 @@
 """Windows -> Encoded(embedding, terms). A new model is one file in this folder.
 
-There are three kinds. A `ClosedForm` model is fitted at once, in numpy. A `RowModel` sees the
-rows of a series, channel by channel, and is numpy as well. A network (`raravis.networks.Network`)
-is a torch module that `raravis.training` teaches step by step. This file loads no torch.
+There are three kinds. A `ClosedForm` model is fitted at once, in numpy; an `ImageModel` is one
+that also says where. A `RowModel` sees the rows of a series, channel by channel, and is numpy as
+well. A network (`raravis.networks.Network`) is a torch module that `raravis.training` teaches step
+by step. This file loads no torch.
 """
 
 from __future__ import annotations
@@ -31,6 +32,20 @@ class ClosedForm(Learned, ABC, Generic[Window]):
     @abstractmethod
     def encode(self, windows: Sequence[Window]) -> Encoded:
         """Embedding and terms of each window; does not change the model."""
+
+
+class ImageModel(ClosedForm[FloatArray], ABC):
+    """Sees pictures (C, H, W), float32, of any size but of one C; they come one by one from disk,
+    so that `fit` and `encode` hold few of them at once."""
+
+    @abstractmethod
+    def ordinary(self, pictures: Sequence[FloatArray]) -> Encoded:
+        """As `encode`, of the pictures that `fit` saw, in their order, as if each had been new:
+        what is remembered of a picture itself is left out."""
+
+    @abstractmethod
+    def heat(self, picture: FloatArray) -> FloatArray:
+        """How strange each place of a picture (C, H, W) is, (H, W); higher is stranger."""
 
 
 class RowModel(Learned, ABC):

@@ -56,6 +56,22 @@ class RowBlock:
     end_s: float
 
 
+@dataclass(frozen=True)
+class FrameBlock:
+    """Frames of one recording that are processed at once; what could not be read is not among them.
+
+    names     of the frames, unique in the recording.
+    pictures  (C, H, W) float32 each, of any size: in [0, 1], or degrees Celsius.
+    windows   (n,) when each frame was taken, and until when it stands for what was there.
+    end_s     where the block ends: the time of the frame after it, or the recording's end.
+    """
+
+    names: list[str]
+    pictures: list[FloatArray]
+    windows: Windows
+    end_s: float
+
+
 class Source(ABC):
     """Recordings of one kind.
 
@@ -155,6 +171,48 @@ class RowSource(Source):
     ) -> Iterator[RowBlock]:
         """The recording in blocks of `length` rows, each with `context` rows before it, from the
         first row at or after `from_s` on. Memory does not grow with the recording."""
+
+
+class FrameSource(Source):
+    """Recordings that are rows of pictures: a folder of them, an archive, what a camera left.
+
+    Window i of a recording is its frame i. A recording whose frames all tell when they were taken
+    has a `start_time`, and its windows are true to the clock; any other is counted through, a
+    second a frame, in natural order of the names.
+
+    cameras     what each camera took, "colour", "grey" or "celsius": one of them, or the two of a
+                pair, whose pictures are laid on each other, channel upon channel.
+    frames      for each recording the names of its frames.
+    interval_s  usual time from frame to frame, seconds.
+    size        (H, W) of most pictures.
+    """
+
+    cameras: tuple[str, ...]
+    frames: list[list[str]]
+    interval_s: float
+    size: tuple[int, int]
+
+    @property
+    def channels(self) -> int:
+        """C of every picture."""
+        return sum(CHANNELS[camera] for camera in self.cameras)
+
+    @property
+    def split(self) -> int:
+        """How many of the channels are the first camera's."""
+        return CHANNELS[self.cameras[0]]
+
+    @abstractmethod
+    def read(self, recording: int, first: int, stop: int) -> FrameBlock:
+        """Frames first .. stop - 1 of one recording, as far as they exist and can be read; those
+        that cannot be are noted in `skipped`."""
+
+    @abstractmethod
+    def blocks(self, recording: int, from_s: float = 0.0, length: int = 64) -> Iterator[FrameBlock]:
+        """The recording in blocks of `length` frames from the first at or after `from_s` on."""
+
+
+CHANNELS = {"colour": 3, "grey": 1, "celsius": 1}  # of a camera's pictures
 
 
 _registry: Registry[Source] = Registry("source", __name__)
