@@ -17,6 +17,7 @@ from raravis import durable
 from raravis.benchmarks import store as benchmark
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.store import Rows, Store, write_atomically
+from raravis.store.moving import rows_of
 from raravis.store.shards import Shards, _products, to_half
 from raravis.windows import Event, Recording, Skipped, Windows
 
@@ -576,3 +577,41 @@ def test_the_benchmark_returns_its_rows():
         "on disk: store.sqlite",
     ]
     assert all("cpu_ms" in row for row in result[3:])
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def test_windows_may_have_names_that_come_back_in_order(tmp_path):
+    recording = Recording("camera", "camera", 6.0, 1.0)
+    windows = Windows.of(0, [0, 1], [1, 2])
+    with Store.create(tmp_path) as store:
+        store.add_recording(recording)
+        store.append(recording, 2.0, {"windows": Rows(windows, names=["a.jpg", "b.jpg"])})
+        store.append(recording, 4.0, {"windows": Rows(Windows.of(0, [3], [4]), names=["d.jpg"])})
+        assert store.names("windows") == ["a.jpg", "b.jpg", "d.jpg"]
+        assert rows_of(store, 0)["windows"].names == ["a.jpg", "b.jpg", "d.jpg"]
+        event = Event("camera", 0.0, 1.0, 0.5, 2.0, 0.1, frame="a.jpg")
+        store.replace_events([event])
+        assert store.events() == [event]
+
+
+def test_as_many_names_as_windows_are_wanted():
+    with pytest.raises(ParameterError, match="every column must have 2 rows"):
+        Rows(Windows.of(0, [0, 1], [1, 2]), names=["alone.jpg"])
+
+
+def test_a_store_of_the_first_version_is_read_and_gets_names(tmp_path):
+    recording = Recording("sound.wav", "sound.wav", 2.0, 48_000.0)
+    with Store.create(tmp_path) as store:
+        store.add_recording(recording)
+        store.append(recording, 2.0, {"windows": Rows(Windows.of(0, [0], [1]))})
+        store.replace_events([Event("sound.wav", 0.0, 1.0, 0.5, 2.0, 0.1)])
+    with sqlite3.connect(tmp_path / "store.sqlite") as database:
+        database.execute("DROP TABLE names")
+        database.execute("ALTER TABLE events DROP COLUMN frame")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    with Store.open(tmp_path) as store:
+        assert store.names("windows") is None
+        assert [event.frame for event in store.events()] == [""]

@@ -251,6 +251,14 @@ def test_gaps_up_to_merge_s_are_bridged():
     assert [len(events_of(windows, [1, 1, 1], merge_s=m)) for m in (0, 1, 2.9, 3)] == [3, 2, 2, 1]
 
 
+def test_below_zero_windows_that_touch_stay_apart_and_are_called_by_name():
+    windows = Windows.of(0, [0, 1], [1, 2])
+    found = find_events(
+        windows, np.array([1.0, 2.0]), np.ones(2), 0.5, [RECORDINGS[0]], -0.5, ["a.png", "b.png"]
+    )
+    assert [event.frame for event in found] == ["b.png", "a.png"]
+
+
 def test_nan_scores_and_an_infinite_level_make_no_event():
     windows = Windows.of(0, [0, 1], [1, 2])
     assert events_of(windows, [np.nan, np.nan]) == []

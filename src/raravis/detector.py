@@ -200,7 +200,13 @@ class Detector:
         scores, p_values = store.scores(sense.main_layer, sense.scorer)
         recordings = [recording for recording, _ in store.recordings()]
         return find_events(
-            windows, scores, p_values, sense.level, recordings, merge_s=sense.merge_s
+            windows,
+            scores,
+            p_values,
+            sense.level,
+            recordings,
+            merge_s=sense.merge_s,
+            names=store.names(sense.main_layer),
         )
 
     @property
@@ -321,7 +327,7 @@ def read_model_toml(folder: Path) -> Options:
 
 
 def events_table(events: Sequence[Event]) -> pd.DataFrame:
-    """Events, ranked as they come, as a table."""
+    """Events, ranked as they come, as a table; pictures with the name of the strangest frame."""
     columns = ["rank", "recording", "start_s", "end_s", "start_time", "peak_s", "score", "p_value"]
     rows = [
         (
@@ -336,7 +342,10 @@ def events_table(events: Sequence[Event]) -> pd.DataFrame:
         )
         for rank, e in enumerate(events, 1)
     ]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    if any(event.frame for event in events):
+        table.insert(2, "frame", [event.frame for event in events])
+    return table
 
 
 def _senses(kinds: Sequence[str], settings: Options) -> dict[str, Sense]:

@@ -209,12 +209,15 @@ def find_events(
     level: float,
     recordings: Sequence[Recording],
     merge_s: float = 0.0,
+    names: Sequence[str] | None = None,
 ) -> list[Event]:
     """Events: runs of windows that score above `level`, strangest first.
 
     Alarmed windows (N,) of one recording that overlap, touch or lie at most `merge_s` seconds
     apart make one event, whether they come from a fixed grid or are segments of any length. It
-    reaches from the first start to the last end; its peak is the middle of its strangest window.
+    reaches from the first start to the last end; its peak is the middle of its strangest window,
+    by whose name, out of (N,) `names`, it is called. With a negative `merge_s` windows that only
+    touch stay apart.
     """
     if not len(windows) == len(scores) == len(p_values):
         raise ParameterError(
@@ -234,6 +237,7 @@ def find_events(
             score=float(scores[peak]),
             p_value=float(p_values[peak]),
             start_time=recording.time_at(start_s),
+            frame="" if names is None else names[peak],
         )
         events.append(event)
     return sorted(events, key=lambda event: -event.score)

@@ -99,6 +99,7 @@ class Event:
     peak_s   middle of the strangest window, seconds from the start of the recording.
     score    of that window; higher is stranger.
     p_value  share of ordinary windows that would score at least as high.
+    frame    name of the strangest picture, where windows are pictures.
     """
 
     recording: str
@@ -108,3 +109,4 @@ class Event:
     score: float
     p_value: float
     start_time: datetime | None = field(default=None, compare=False)
+    frame: str = ""

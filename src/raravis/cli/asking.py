@@ -31,6 +31,8 @@ def scores(
     main = read_model_toml(run)["detector"].get("scorer", {}).get("name")  # series have but one
     with Store.open(run) as store:
         table = store.table(layer, scorer or main or store.scorers(layer)[0])
+        if (names := store.names(layer)) is not None:
+            table.insert(1, "frame", names)
     if as_json:
         console.print_json(table.to_dict("records"))
     else:

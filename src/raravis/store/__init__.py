@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +25,7 @@ from raravis.durable import explained, write_atomically
 from raravis.errors import ParameterError, RecordingError, RunError
 from raravis.store.database import TABLES, Database
 from raravis.store.embeddings import Embeddings
+from raravis.store.rows import Rows
 from raravis.store.shards import HalfArray, Shards
 from raravis.windows import Event, FloatArray, IntArray, Recording, Skipped, Windows
 
@@ -37,34 +37,6 @@ __all__ = ["Rows", "Store", "write_atomically"]
 SHARD_BYTES = 16 << 20
 WINDOW_TYPE = [("recording", "i4"), ("start_s", "f8"), ("end_s", "f8")]
 SCORE_TYPE = [("row", "i8"), ("score", "f8"), ("p_value", "f8")]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What one append adds to one layer.
-
-    windows    (N,) stretches of the recording; their `recording` column is not looked at.
-    scores     scorer -> (score (N,), p_value (N,)).
-    embedding  (N, D), kept as float16; None in a layer that has no embeddings.
-    """
-
-    windows: Windows
-    scores: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
-    embedding: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        columns = [self.embedding, *(column for pair in self.scores.values() for column in pair)]
-        for column in (column for column in columns if column is not None):
-            if len(column) != len(self.windows):
-                raise ParameterError(
-                    f"every column must have {len(self.windows)} rows, as many as there are "
-                    f"windows, got {len(column)}"
-                )
-
-    @property
-    def dim(self) -> int:
-        """D of the embedding, 0 where there is none."""
-        return 0 if self.embedding is None else int(self.embedding.shape[1])
 
 
 class Store:
@@ -243,6 +215,8 @@ class Store:
         self._db.insert("windows", columns, f"{layer:d}, ?, {recording:d}, ?, ?")
         for scorer, pair in rows.scores.items():
             self._insert_scores(self._scorer(layer, scorer), first, pair)
+        if rows.names is not None:
+            self._db.insert("names", (numbers, rows.names), f"{layer:d}, ?, ?")
         if rows.embedding is not None:
             self._embeddings.add(layer, first, rows.embedding)
         self._db.do("UPDATE layers SET rows = ? WHERE id = ?", numbers.stop, layer)
@@ -277,6 +251,11 @@ class Store:
             self._layer(layer)[0],
         )
         return Windows(found["recording"], found["start_s"], found["end_s"])
+
+    def names(self, layer: str) -> list[str] | None:
+        """Name of every window of a layer, None where they have none; pictures have names."""
+        query = "SELECT name FROM names WHERE layer = ? ORDER BY row"
+        return [name for (name,) in self._db.all(query, self._layer(layer)[0])] or None
 
     def scores(self, layer: str, scorer: str) -> tuple[FloatArray, FloatArray]:
         """Score (N,) and p-value (N,) of every window; NaN where this scorer gave none."""
@@ -375,16 +354,19 @@ class Store:
             self._db.do("DELETE FROM events")
             rows = [
                 (rank, e.recording, e.start_s, e.end_s, e.peak_s, e.score, e.p_value,
-                 _to_text(e.start_time))
+                 _to_text(e.start_time), e.frame)
                 for rank, e in enumerate(events, start=1)
             ]  # fmt: skip
-            self._db.insert("events", list(zip(*rows, strict=True)), "?, ?, ?, ?, ?, ?, ?, ?")
+            self._db.insert("events", list(zip(*rows, strict=True)), "?, ?, ?, ?, ?, ?, ?, ?, ?")
 
     def events(self) -> list[Event]:
         """The events, in order of rank."""
-        columns = "recording, start_s, end_s, peak_s, score, p_value, start_time"
+        columns = "recording, start_s, end_s, peak_s, score, p_value, start_time, frame"
         rows = self._db.all(f"SELECT {columns} FROM events ORDER BY rank")
-        return [Event(*values, _to_time(time)) for *values, time in rows]  # type: ignore[call-arg]
+        return [
+            Event(*values, _to_time(time), frame)  # type: ignore[call-arg]
+            for *values, time, frame in rows
+        ]
 
 
 def _to_text(time: datetime | None) -> str | None:

@@ -15,7 +15,7 @@ from raravis.durable import explained
 from raravis.errors import RunError
 
 APPLICATION = 0x52415241  # "RARA": tells our SQLite files from others
-VERSION = 1
+VERSION = 2
 BUSY_S = 60.0
 
 SCHEMA = """
@@ -43,8 +43,15 @@ CREATE TABLE shards (
     file TEXT PRIMARY KEY, layer INTEGER NOT NULL, first_row INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE events (
     rank INTEGER PRIMARY KEY, recording TEXT NOT NULL, start_s REAL NOT NULL,
-    end_s REAL NOT NULL, peak_s REAL NOT NULL, score REAL, p_value REAL, start_time TEXT)
+    end_s REAL NOT NULL, peak_s REAL NOT NULL, score REAL, p_value REAL, start_time TEXT,
+    frame TEXT NOT NULL DEFAULT '');
+CREATE TABLE names (
+    layer INTEGER, row INTEGER, name TEXT NOT NULL, PRIMARY KEY (layer, row)) WITHOUT ROWID
 """
+NEW_IN_2 = (  # windows may have names
+    "ALTER TABLE events ADD COLUMN frame TEXT NOT NULL DEFAULT ''",
+    SCHEMA.split(";")[-1],
+)
 TABLES = tuple(line.split()[2] for line in SCHEMA.splitlines() if line.startswith("CREATE TABLE"))
 
 
@@ -115,6 +122,16 @@ class Database:
                 f"{self.folder} was written by a newer raravis (store version {version}, this "
                 f"one reads up to {VERSION}): update raravis"
             )
+        if version < VERSION:
+            self._renew()
+
+    def _renew(self) -> None:
+        """Makes an older database like a new one."""
+        with self.commit():
+            if self.one("PRAGMA user_version") < VERSION:  # nobody did so meanwhile
+                for statement in NEW_IN_2:
+                    self.do(statement)
+                self.do(f"PRAGMA user_version = {VERSION}")
 
     def close(self) -> None:
         """Lets go of the file."""

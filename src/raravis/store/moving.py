@@ -16,6 +16,11 @@ SCORES = (
     " LEFT JOIN scores AS s ON s.scorer = ? AND s.row = w.row"
     " WHERE w.layer = ? AND recording = ? ORDER BY w.row"
 )
+NAMES = (
+    "SELECT n.name FROM windows AS w INDEXED BY windows_of_recording"
+    " JOIN names AS n ON n.layer = w.layer AND n.row = w.row"
+    " WHERE w.layer = ? AND recording = ? ORDER BY w.row"
+)
 
 
 def rows_of(store: Store, recording: int) -> dict[str, Rows]:
@@ -33,5 +38,6 @@ def rows_of(store: Store, recording: int) -> dict[str, Rows]:
             scores[label] = np.array(pair["score"]), np.array(pair["p_value"])
         embedding = store._matrix(name).rows(there["row"]) if dim else None
         windows = Windows(there["recording"], there["start_s"], there["end_s"])
-        found[name] = Rows(windows, scores, embedding)
+        names = [called for (called,) in db.all(NAMES, number, recording)] or None
+        found[name] = Rows(windows, scores, embedding, names)
     return found
