@@ -11,6 +11,8 @@ and raises ParameterError.
     rows     events as runs of labelled rows: recall, delay
     volume   VUS-PR
     events   windows of recordings against events: recall at so many false alarms an hour
+
+`metrics.retrieval` asks another thing, of embeddings: at which place a true partner comes.
 """
 
 from raravis.metrics.alarms import (
