@@ -11,6 +11,7 @@ and raises ParameterError.
     rows     events as runs of labelled rows: recall, delay
     volume   VUS-PR
     events   windows of recordings against events: recall at so many false alarms an hour
+    representation  what embeddings tell, and how much of their space they use (imported by name)
 
 `metrics.retrieval` asks another thing, of embeddings: at which place a true partner comes.
 """
