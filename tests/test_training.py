@@ -327,6 +327,22 @@ def test_no_windows_give_no_rows() -> None:
     assert Inference(network).reconstruct(windows[:0]).shape == (0, *SHAPE)
 
 
+def test_inference_gives_embeddings_heats_and_terms_of_batches_as_the_network_does() -> None:
+    network, windows = learned()
+    inference = Inference(network, batch=8, precision="float32")
+    encoded = inference.encode(windows)
+    assert np.array_equal(inference.embeddings(windows)["embedding"], encoded.embedding)
+    heat = inference.heats(windows)["reconstruction"]
+    squares = np.square(inference.reconstruct(windows) - windows).mean(axis=1)
+    np.testing.assert_allclose(heat, squares, rtol=1e-5, atol=1e-7)
+    assert inference.batch_terms(windows[:0]) == []
+    batches = inference.batch_terms(windows)
+    assert len(batches) == 3
+    own = encoded.terms["reconstruction"]
+    means = [own[:8].mean(), own[8:16].mean(), own[16:].mean()]
+    assert [terms["reconstruction"] for terms in batches] == pytest.approx(means)
+
+
 @pytest.mark.skipif(not multiplies_bfloat16(CPU), reason="this CPU does not multiply bfloat16")
 def test_bfloat16_moves_scores_by_less_than_a_hundredth() -> None:
     network, windows = learned()

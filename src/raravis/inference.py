@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from raravis.blocks import folded
+from raravis.blocks import folded, seeded
 from raravis.encoded import Encoded
 from raravis.errors import ParameterError
 from raravis.networks import Codes, Hardware, Network, named_shape
@@ -73,11 +73,36 @@ class Inference:
         """What the network expected instead of windows (N, C, H, W): the same shape, float32."""
         return np.concatenate([_numbers(r) for r in self._run(self.network.reconstruct, windows)])
 
+    def embeddings(self, windows: FloatArray) -> dict[str, FloatArray]:
+        """Every embedding there is of windows (N, C, H, W): name -> (N, D) float32."""
+        return _joined(self._run(self.network.embeddings, windows))
+
+    def heats(self, windows: FloatArray) -> dict[str, FloatArray]:
+        """How strange each place of windows (N, C, H, W) is: name -> (N, H, W) float32."""
+        return _joined(self._run(self.network.heats, windows))
+
+    def batch_terms(self, windows: FloatArray, seed: int = 0) -> list[dict[str, float]]:
+        """Each term of every batch of windows (N, C, H, W), taken in order; the last may be
+        smaller. What the network draws at random, such as views, follows the seed."""
+        if not len(check_windows(windows)):
+            return []
+        with seeded(seed):
+            return [
+                {name: float(term) for name, term in terms.items()}
+                for terms in self._run(self.network.batch_terms, windows)
+            ]
+
     def _run(self, verb: Callable[[Tensor], Answer], windows: FloatArray) -> Iterator[Answer]:
         check_windows(windows)
         with torch.inference_mode(), self.hardware.autocast():
             for start in range(0, max(len(windows), 1), self.batch):  # once where there are none
                 yield verb(self.hardware.batch(windows[start : start + self.batch]))
+
+
+def _joined(parts: Iterable[dict[str, Tensor]]) -> dict[str, FloatArray]:
+    """Arrays of the same names, end to end."""
+    several = [{name: _numbers(tensor) for name, tensor in part.items()} for part in parts]
+    return {name: np.concatenate([part[name] for part in several]) for name in several[0]}
 
 
 def _encoded(codes: Codes) -> Encoded:

@@ -65,6 +65,11 @@ class Network(nn.Module):
         squares = (self.reconstruct(batch).float() - batch).square()
         return {"reconstruction": squares.mean(dim=1)}
 
+    def batch_terms(self, batch: Tensor) -> dict[str, Tensor]:
+        """Each term of the batch as a whole, name -> scalar; what couples windows is seen here
+        only. By default the means of the windows' own terms. Called as `encode` is."""
+        return {name: term.mean() for name, term in self.encode(batch).terms.items()}
+
     def fold(self) -> None:
         """Takes shortcuts with the same numbers; called on a copy that will not learn any more."""
 

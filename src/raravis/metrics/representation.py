@@ -102,7 +102,7 @@ def _voted(nearest: IntArray, classes: int) -> IntArray:
     np.add.at(votes, (rows[:, None], nearest), 1)
     most = votes.max(axis=1, keepdims=True)
     is_first = np.take_along_axis(votes, nearest, axis=1) == most  # (m, k)
-    return nearest[rows, is_first.argmax(axis=1)]
+    return np.asarray(nearest[rows, is_first.argmax(axis=1)])
 
 
 def linear_probe(
