@@ -32,13 +32,13 @@ from raravis.left_out import LeftOut
 from raravis.progress import Progress, silent
 from raravis.registry import check_options
 from raravis.senses import Options, Paths, Sense
-from raravis.sources import RowSource, Source
+from raravis.sources import FrameSource, RowSource, Source
 from raravis.store import Rows, Store
 from raravis.thresholds import find_events
 from raravis.windows import Event, FloatArray
 
 FORMAT = 1  # of model.toml; raised when what is written could not be read by an older raravis
-KINDS = ("sound", "series")  # where nothing tells them apart, the first is meant
+KINDS = ("sound", "series", "images")  # where nothing tells them apart, the first is meant
 
 # Recording and where to begin -> (scored until, rows by layer) of each block, in order.
 Judged: TypeAlias = Callable[[int, float], Iterator[tuple[float, dict[str, Rows]]]]
@@ -53,9 +53,10 @@ class Detector:
     model     what sees; a name, or a table {"name": "conv-ae", "latent": 10}. By default what was
               measured to find most: "sound-events" in sound, an ensemble in series.
     scorer    what judges what a model of sound has seen.
-    kind      "sound" or "series"; by default the recordings tell, once there are any.
-    settings  all others of `raravis.senses.sound.SoundSense` or
-              `raravis.senses.series.SeriesSense`, such as threshold="tail".
+    kind      "sound", "series" or "images", which the recordings tell by default, once there are
+              any; or "pairs" of images, which must be said.
+    settings  all others of the kind's sense, such as threshold="tail": see
+              `raravis.senses.sound.SoundSense`, `series.SeriesSense`, `images.ImageSense`.
 
     Raises ParameterError for a setting that is out of range or that no kind knows.
     """
@@ -87,7 +88,7 @@ class Detector:
 
     @property
     def kind(self) -> str:
-        """Of recordings: "sound" or "series"."""
+        """Of recordings: "sound", "series", "images" or "pairs"."""
         return next(iter(self._senses))
 
     @property
@@ -114,7 +115,7 @@ class Detector:
         return self.sense.open(paths)
 
     def _settle(self, kind: str) -> None:
-        self._senses = {kind: self._senses[kind]}
+        self._senses = {kind: self._senses.get(kind) or _senses((kind,), self._given)[kind]}
 
     def fit(
         self, paths: Paths | Source, progress: Progress = silent, journal: Journal | None = None
@@ -125,7 +126,8 @@ class Detector:
                  a `progress` of its own.
         """
         source = paths if isinstance(paths, Source) else self.open(paths)
-        self._settle("series" if isinstance(source, RowSource) else self.kind)
+        if len(self._senses) > 1:
+            self._settle(_kind_of_source(source))
         self.sense.learn(source, journal or Journal(progress))
         self.is_fitted = True
         return self
@@ -369,8 +371,20 @@ def _kind_of(paths: Paths, possible: Sequence[str]) -> str:
     several = [paths] if isinstance(paths, str | Path) else paths
     suffixes = {kind: senses.get(kind).suffixes for kind in possible}  # type: ignore[attr-defined]
     found, _ = find_files([Path(path) for path in several], sum(suffixes.values(), ()))
-    counts = {
-        kind: sum(file.path.name.lower().endswith(endings) for file in found)
-        for kind, endings in suffixes.items()
-    }
+    counts = dict.fromkeys(possible, 0)
+    for file in found:  # by the longest ending: a .celsius.csv is a picture, another .csv a series
+        ending = {kind: _ending(file.path.name, suffixes[kind]) for kind in possible}
+        counts[max(possible, key=ending.__getitem__)] += 1
     return max(counts, key=lambda kind: counts[kind])
+
+
+def _ending(name: str, suffixes: Sequence[str]) -> int:
+    """Length of the longest of `suffixes` with which a file's name ends."""
+    return max((len(s) for s in suffixes if name.lower().endswith(s)), default=0)
+
+
+def _kind_of_source(source: Source) -> str:
+    """The kind whose recordings a source opens."""
+    if isinstance(source, FrameSource):
+        return "images" if len(source.cameras) == 1 else "pairs"
+    return "series" if isinstance(source, RowSource) else "sound"

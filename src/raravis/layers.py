@@ -231,5 +231,5 @@ def joined(parts: list[dict[str, Rows]]) -> dict[str, Rows]:
             together[name] = new
         else:
             embedding = old.embedding if old.embedding is not None else new.embedding
-            together[name] = Rows(old.windows, {**old.scores, **new.scores}, embedding)
+            together[name] = Rows(old.windows, {**old.scores, **new.scores}, embedding, old.names)
     return together

@@ -36,6 +36,7 @@ class Flag:
 
 
 FLAGS: dict[str, Flag] = {
+    "kind": Flag("kind", str, "Of recordings: sound, series, images (files tell), or pairs."),
     "model": Flag("model.name", str, "What sees, such as conv-ae in sound, lstm-ae in series."),
     "scorer": Flag("scorer.name", str, "What judges sound: rarity, reconstruction, knn, ..."),
     "explainer": Flag("explainer.name", str, "Network that shows what was expected, or none."),
@@ -44,7 +45,7 @@ FLAGS: dict[str, Flag] = {
     "time": Flag("source.time", str, "Column of the times in series; else it is found."),
     "channels": Flag("source.channels", str, "Columns of series to look at: a,b,c; default: all."),
     "labels": Flag("source.labels", str, "Columns of known anomalies, kept apart from the data."),
-    "first": Flag("learn.first", float, "Share of each series, from its start, to learn from."),
+    "first": Flag("learn.first", float, "Share of each series or camera to learn from, its start."),
     "window": Flag("source.window_s", float, "Length of a window of sound in seconds."),
     "hop": Flag("source.hop_s", float, "Distance from window to window in seconds."),
     "rate": Flag("source.rate_hz", int, "Rate to resample to; default: the most common one."),
