@@ -42,7 +42,7 @@ def find_files(paths: Sequence[Path], suffixes: Sequence[str]) -> tuple[list[Fou
         for file in below:
             name = file.relative_to(path).as_posix() if is_folder else file.name
             found.setdefault(file.absolute(), name)
-    names = _made_unique(list(found.values()), list(found))
+    names = made_unique(list(found.values()), list(found))
     return [Found(name, path) for name, path in zip(names, found, strict=True)], skipped
 
 
@@ -81,7 +81,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _made_unique(names: list[str], paths: list[Path]) -> list[str]:
+def made_unique(names: list[str], paths: list[Path]) -> list[str]:
     """Names that occur twice grow by the folders before them until each is alone."""
     unique = list(names)
     parts = 1
