@@ -20,7 +20,7 @@ FLOORS = {
     8: "raravis.evaluation raravis.description raravis.description. raravis.inspection "
     "raravis.inspection. raravis.report raravis.report. raravis.watching raravis.fitting "
     "raravis.spreading raravis.spreading. raravis.contamination raravis.monitoring "
-    "raravis.embedding",
+    "raravis.embedding raravis.monitoring. raravis.viewing raravis.labelling",
     7: "raravis.detector",
     6: "raravis.senses.",
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
@@ -30,12 +30,13 @@ FLOORS = {
     "raravis.tracking raravis.tracking. raravis.backbones.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
-    "raravis.folders raravis.left_out raravis.novelty raravis.novelty. raravis.backbones",
+    "raravis.folders raravis.images.albums raravis.left_out raravis.novelty raravis.novelty. "
+    "raravis.backbones",
     2: "raravis.registry raravis.configuration raravis.windows raravis.encoded raravis.learned "
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
     "raravis.blocks raravis.distributed raravis.world raravis.sampling raravis.journal "
     "raravis.times raravis.pictures raravis.durable raravis.series "
-    "raravis.series. raravis.images raravis.images. raravis.transformers raravis.views "
+    "raravis.series. raravis.images raravis.images. raravis.transformers raravis.views raravis.turning "
     "raravis.joint_terms",
     1: "raravis.errors",
 }
@@ -53,6 +54,7 @@ TORCH_ROOMS = (
     "raravis.sound.features",
     "raravis.blocks",
     "raravis.transformers",
+    "raravis.turning",
     "raravis.views",
     "raravis.joint_terms",
     "raravis.backbones",
