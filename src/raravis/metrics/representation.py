@@ -268,11 +268,12 @@ def collapse(embeddings: FloatArray, rows: int = 2048, seed: int = 0) -> dict[st
           larger than their number.
     seed  of the sample.
     """
-    values = _numbers(embeddings)
     if rows < 2:
         raise ParameterError(f"rows must be >= 2, got {rows}")
-    if len(values) > rows:
-        values = values[np.sort(np.random.default_rng(seed).permutation(len(values))[:rows])]
+    if np.ndim(embeddings) == 2 and len(embeddings) > rows:
+        chosen = np.random.default_rng(seed).permutation(len(embeddings))[:rows]
+        embeddings = embeddings[np.sort(chosen)]
+    values = _numbers(embeddings)
     return {
         "dimensions": float(values.shape[1]),
         "effective rank": effective_rank(values),
