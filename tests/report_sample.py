@@ -1,4 +1,5 @@
-"""Reports about an invented dawn, for tests of the report: songs, wind, a plane and a chainsaw."""
+"""Reports for tests of the report: about an invented dawn with songs, wind, a plane and a chainsaw,
+about a table of channels, and about a sky camera whose frames now and then hold something dark."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ import soundfile
 from raravis.report import (
     Chart,
     Clip,
+    Frame,
     Line,
     Member,
     Picture,
@@ -20,7 +22,9 @@ from raravis.report import (
     ReportEvent,
     ReportRecording,
     Threshold,
+    Thumbnails,
     Timeline,
+    View,
 )
 
 RATE_HZ = 16000
@@ -305,4 +309,144 @@ def series_report(rows=2000, interval_s=300.0, events=3, clock=True, chart=True,
         kind="series",
         read=f"{rows:,} rows of {channels} channels",
         remarks=["plant.csv: its times fall back at 3 rows: its rows were <sorted>"],
+    )  # fmt: skip
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def sky(rng, size=(60, 80)):
+    """A sky (3, H, W) in [0, 1]: blue above, haze below, some clouds."""
+    height, width = size
+    y, x = np.mgrid[:height, :width] / height
+    clouds = np.zeros(size)
+    for _ in range(6):
+        at, wide = rng.uniform([0, 0], [0.8, width / height]), rng.uniform(0.05, 0.3)
+        clouds += np.exp(-(((x - at[1]) / wide) ** 2 + ((y - at[0]) / (0.5 * wide)) ** 2))
+    clouds = np.clip(clouds, 0, 1)[None]
+    blue = np.stack([0.25 + 0.45 * y, 0.45 + 0.35 * y, 0.85 - 0.05 * y])
+    return np.clip(blue * (1 - clouds) + 0.95 * clouds + rng.normal(0, 0.01, (3, *size)), 0, 1)
+
+
+def warmth(picture):
+    """What a thermal camera sees of a sky, (1, H, W) in degrees Celsius."""
+    return 22 * picture.mean(axis=0, keepdims=True) - 12
+
+
+def strange_sky(rng, size=(60, 80)):
+    """A sky with something dark in its upper left, and how far each place is from the sky."""
+    calm = sky(rng, size)
+    y, x = np.mgrid[: size[0], : size[1]] / size[0]
+    spot = np.exp(-(((x - 0.35) / 0.1) ** 2 + ((y - 0.3) / 0.06) ** 2))
+    return calm * (1 - 0.9 * spot), calm, 5 * spot + rng.uniform(0, 0.8, size)
+
+
+def views(kind, picture, calm=None, heat=None, cameras=("colour",)):
+    """What each camera of a run of this kind saw."""
+    if kind == "pairs":
+        cameras = ("colour", "celsius")
+    form = {
+        "colour": lambda p: p,
+        "grey": lambda p: p.mean(axis=0, keepdims=True),
+        "celsius": warmth,
+    }
+    return [
+        View(
+            camera,
+            form[camera](picture),
+            None if calm is None else form[camera](calm),
+            heat,
+            usual=1.0,
+        )
+        for camera in cameras
+    ]
+
+
+def picture_report(
+    kind="images",
+    frames=300,
+    events=4,
+    clock=True,
+    size=(60, 80),
+    expected=True,
+    heat=True,
+    every_s=600.0,
+    thumbnails=200,
+    recordings=2,
+    cameras=("colour",),
+):
+    """A report on `recordings` folders of `frames` each, with something dark in some of them."""
+    rng = np.random.default_rng(4)
+    began = datetime(2026, 3, 1, 6, 0, 0)
+    every_s = every_s if clock else 1.0
+    start_s = np.arange(frames) * every_s
+    folders, found = [], []
+    scores = rng.gamma(4.0, 0.25, (recordings, frames))
+    for rank in range(1, events + 1):
+        recording, at = rank % recordings, frames * rank // (events + 1)
+        scores[recording, at] = 3 + 6 / rank
+        picture, calm, hot = strange_sky(rng, size)
+        shown = views(
+            kind, picture, calm if expected else None, hot if heat else None, cameras=cameras
+        )
+        near = [
+            Clip(
+                recording, start_s[k], start_s[k] + every_s, scores[recording, k],
+                frame=Frame(f"sky_{k:04d}.jpg", views(kind, sky(rng, size), cameras=cameras)),
+            )
+            for k in (3, 5, 8)
+        ]  # fmt: skip
+        time = began + timedelta(seconds=float(start_s[at]))
+        found.append(
+            ReportEvent(
+                rank, recording, start_s[at], start_s[at] + every_s, start_s[at] + every_s / 2,
+                time.isoformat() if clock else None, scores[recording, at], 1e-4,
+                original=Clip(
+                    recording, start_s[at], start_s[at] + every_s, scores[recording, at],
+                    frame=Frame(f"sky_{at:04d}.jpg", shown),
+                ),
+                neighbours=near,
+                reasons=[
+                    "What stands out lies in the upper left and fills 3 % of the picture.",
+                    "Its nearest ordinary frame lies 2.4 times as far away as is usual.",
+                ],
+                rows=(at + 1, at + 1 + (rank == 2)),
+            )
+        )  # fmt: skip
+    for number in range(recordings):
+        line = Timeline(start_s, start_s + every_s, scores[number])
+        folders.append(
+            ReportRecording(
+                f"camera_{number}", began.isoformat() if clock else None, frames * every_s, None,
+                line, [f"sky_{k:04d}.jpg" for k in range(frames)],
+            )
+        )  # fmt: skip
+    total = frames * recordings
+    rows = np.unique(np.linspace(0, total - 1, thumbnails).astype(int))
+    small = [np.moveaxis(sky(rng, (30, 40)), 0, 2) for _ in rows[:64]]
+    sheet = np.stack([small[k % len(small)] for k in range(len(rows))])
+    coords = rng.normal(size=(total, 3)) * [3, 2, 1]
+    return Report(
+        title="What is rare in the sky",
+        created="21 November 2026, 06:30",
+        summary=[("Looked at", f"{total:,} frames in {recordings} recordings")],
+        threshold=Threshold(2.8, 0.001),
+        recordings=folders,
+        events=found,
+        points=Points(
+            coords.astype(np.float32), rng.integers(0, 3, total),
+            np.repeat(np.arange(recordings), frames), np.tile(start_s, recordings),
+            np.tile(start_s + every_s, recordings), scores.ravel(), np.array([0.5, 0.3, 0.1]),
+            thumbnails=Thumbnails(rows, (255 * sheet).astype(np.uint8)) if thumbnails else None,
+        ),
+        members={
+            "reconstruction": Member(
+                [Timeline(start_s, start_s + every_s, s**1.2) for s in scores], 3.0
+            )
+        },
+        skipped=[("camera_0/sky_0007.jpg", "cut short")],
+        settings={"kind": kind, "model": {"name": "patch-memory"}},
+        scorer="patch-memory",
+        kind=kind,
+        read=f"{total:,} frames in {recordings} recordings",
     )  # fmt: skip

@@ -16,6 +16,7 @@ To add a room to the page, add its element to page.html and its script to `page.
 from raravis.report.contents import (
     Chart,
     Clip,
+    Frame,
     Line,
     Member,
     Moment,
@@ -26,13 +27,16 @@ from raravis.report.contents import (
     ReportEvent,
     ReportRecording,
     Threshold,
+    Thumbnails,
     Timeline,
+    View,
 )
 from raravis.report.page import render, write
 
 __all__ = [
     "Chart",
     "Clip",
+    "Frame",
     "Line",
     "Member",
     "Moment",
@@ -43,7 +47,9 @@ __all__ = [
     "ReportEvent",
     "ReportRecording",
     "Threshold",
+    "Thumbnails",
     "Timeline",
+    "View",
     "render",
     "write",
 ]

@@ -43,6 +43,10 @@ function clockTicks(low, high, count) {
   return found;
 }
 
+// The first frame, and about `count` frames of round numbers, as seconds of the axis of frames.
+const frameTicks = (from_s, to_s, count) =>
+  [...(from_s === 0 ? [0] : []), ...ticks(from_s + 1, to_s, count).map((t) => t - 1)].filter((t) => Number.isInteger(t));
+
 // A value on an axis with so much from one label to the next.
 function stepped(value, step) {
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
@@ -52,6 +56,7 @@ function stepped(value, step) {
 
 // A label as fine as the step between labels asks for.
 function tickText(recording, s, step_s) {
+  if (counted(recording)) return frameNumber(s);
   if (step_s >= 86400) return recording.began === null ? `${Math.round(s / 86400)} d` : dateOf(timeAt(recording, s) + 1);
   if (recording.began === null) return report.recordings.length > 1 && s === 0 ? "0:00" : elapsed(s, step_s < 2);
   const text = clockOf(timeAt(recording, s) + 1e-3, step_s < 2);

@@ -6,7 +6,7 @@ const cloud = (() => {
   const canvas = byId("cloud-canvas");
   const START = { yaw: 0.6, pitch: 0.35, zoom: 1, shift_x: 0, shift_y: 0 };
   let points = null;
-  let three = false, colouring = "cluster", only = null; // only: the one group to show, or null
+  let three = false, pictured = false, colouring = PICTURES ? "score" : "cluster", only = null; // only: the one group to show, or null
   let camera = { ...START };
   let size = null, hovered = -1, chosen = -1;
 
@@ -41,7 +41,7 @@ const cloud = (() => {
     const best = new Map();
     for (let i = 0; i < points.count; i++) {
       for (const event of report.recordings[points.recording[i]].events) {
-        if (points.start_s[i] > event.end_s || points.end_s[i] < event.start_s) continue;
+        if (points.start_s[i] >= event.end_s || points.end_s[i] <= event.start_s) continue;
         const known = best.get(event);
         if (known === undefined || points.score[i] > points.score[known]) best.set(event, i);
       }
@@ -138,7 +138,7 @@ const cloud = (() => {
     const image = fit.context.createImageData(canvas.width, canvas.height);
     drawDots(image, canvas.width / fit.width);
     fit.context.putImageData(image, 0, 0);
-    drawRings(fit.context);
+    drawRings(fit.context, pictured ? drawPictures(fit.context) : new Set());
     drawAxes(fit.context);
     canvas.dataset.drawnMs = (performance.now() - started).toFixed(1);
   }
@@ -155,7 +155,19 @@ const cloud = (() => {
     });
   }
 
-  function drawRings(context) {
+  // Draws thumbnails in place of dots; returns which points they are of.
+  function drawPictures(context) {
+    const table = tints(), size = Math.min(96, (three ? 26 : 38) * Math.max(1, thumbnails.form) * Math.sqrt(camera.zoom));
+    const ringed = new Map([...points.rings].map(([event, i]) => [i, colour(event === state.event ? "--ink" : "--rare")]));
+    return new Set(thumbnails.paint(context, {
+      ...points, size, order: drawingOrder(), spread: !three,
+      larger: (i) => (three ? Math.max(0.5, 1 + 0.45 * points.depth[i]) : 1),
+      shown: (i) => only === null || points.cluster[i] === only,
+      rim: (i) => (ringed.has(i) ? [ringed.get(i), 3] : [`rgb(${table[points.tint[i]].map(Math.round)})`, 1.6]),
+    }));
+  }
+
+  function drawRings(context, pictures) {
     const ring = (i, radius, style, width) => {
       context.strokeStyle = style;
       context.lineWidth = width;
@@ -164,7 +176,7 @@ const cloud = (() => {
       context.stroke();
     };
     for (const [event, i] of points.rings) {
-      if (only !== null && points.cluster[i] !== only) continue;
+      if (pictures.has(i) || (only !== null && points.cluster[i] !== only)) continue;
       ring(i, event === state.event ? 10 : 6, colour(event === state.event ? "--ink" : "--rare"), event === state.event ? 2.5 : 1.5);
     }
     if (chosen >= 0) ring(chosen, 8, colour("--ink"), 2);
@@ -247,23 +259,27 @@ const cloud = (() => {
   }
 
   function wordsOn(i) {
-    const recording = report.recordings[points.recording[i]];
+    const recording = report.recordings[points.recording[i]], event = eventAt(i);
+    if (PICTURES) {
+      return [nameAt(recording, points.start_s[i]), `score ${number(points.score[i])}, ${groupName(points.cluster[i])}`,
+        recording.began === null ? recording.name : `${recording.name}, ${moment(recording, points.start_s[i])}`,
+        ...(event ? [`part of event ${event.rank}`] : [])];
+    }
     const lines = [moment(recording, points.start_s[i]), `score ${number(points.score[i])}, ${groupName(points.cluster[i])}`,
       `${baseName(recording.name)}${recording.began === null ? "" : ` at ${elapsed(points.start_s[i])}`}, for ${lasting(points.end_s[i] - points.start_s[i])}`];
-    const event = eventAt(i);
     if (event) lines.push(`part of event ${event.rank}`);
     return lines;
   }
 
   const eventAt = (i) => report.recordings[points.recording[i]].events
-    .find((event) => points.start_s[i] <= event.end_s && points.end_s[i] >= event.start_s);
+    .find((event) => points.start_s[i] < event.end_s && points.end_s[i] > event.start_s);
 
   function choose(i) {
     chosen = i;
     redraw();
     player.playAt(points.recording[i], points.start_s[i], points.end_s[i]);
     const event = eventAt(i);
-    byId("cloud-readout").replaceChildren(wordsOn(i).slice(0, 3).join(" · "));
+    byId("cloud-readout").replaceChildren(thumbnails.picture(thumbnails.of(i)) ?? "", wordsOn(i).slice(0, 3).join(" · "));
     if (!event) return;
     const go = element("button", { type: "button", class: "link" }, `go to event ${event.rank}`);
     go.addEventListener("click", () => selectEvent(event, { scroll: true }));
@@ -280,7 +296,7 @@ const cloud = (() => {
       if (grip) return drag(e, grip);
       const found = pick(e.offsetX, e.offsetY);
       canvas.style.cursor = found >= 0 ? "pointer" : "grab";
-      if (found >= 0) showTip(wordsOn(found), e.clientX, e.clientY); else hideTip();
+      if (found >= 0) showTip(wordsOn(found), e.clientX, e.clientY, thumbnails.picture(thumbnails.of(found))); else hideTip();
       if (found !== hovered) { hovered = found; redraw(); }
     });
     canvas.addEventListener("pointerup", (e) => {
@@ -347,11 +363,19 @@ const cloud = (() => {
     redraw();
   }
 
+  function pictures(to) {
+    pictured = to;
+    byId("cloud-dots").setAttribute("aria-pressed", String(!pictured));
+    byId("cloud-pictures").setAttribute("aria-pressed", String(pictured));
+    redraw();
+  }
+
   function describe() {
     const { total } = points.packed;
     canvas.setAttribute("aria-label", `Map of ${points.count} ${SAID.unit} in ${three ? "three" : "two"} dimensions. `
       + `Arrow keys ${three ? "turn" : "move"}, plus and minus zoom.`);
     byId("cloud-hint").textContent = `${SAID.dots} ${three ? "Drag to turn, scroll" : "Scroll"} to zoom, ${SAID.click}.`
+      + (thumbnails.any && thumbnails.count < points.count ? ` ${thumbnails.count.toLocaleString("en")} of them carry a picture.` : "")
       + (total > points.count ? ` ${points.count.toLocaleString("en")} of ${total.toLocaleString("en")} are shown.` : "");
   }
 
@@ -359,6 +383,11 @@ const cloud = (() => {
     if (!report.points || !unpack(report.points.cluster).length) return;
     points = unpackPoints(report.points);
     points.rings = ringEvents();
+    thumbnails.open(points);
+    byId("cloud-as").hidden = !thumbnails.any;
+    byId("cloud-colour").value = colouring;
+    byId("cloud-dots").addEventListener("click", () => pictures(false));
+    byId("cloud-pictures").addEventListener("click", () => pictures(true));
     byId("cloud").hidden = false;
     byId("cloud-2d").addEventListener("click", () => dimensions(false));
     byId("cloud-3d").addEventListener("click", () => dimensions(true));
@@ -366,7 +395,7 @@ const cloud = (() => {
     byId("cloud-out").addEventListener("click", () => zoom(1 / 1.4));
     byId("cloud-reset").addEventListener("click", reset);
     byId("cloud-colour").addEventListener("change", (e) => { colouring = e.target.value; only = null; legend(); redraw(); });
-    for (const what of ["theme", "resize", "select"]) on(what, redraw);
+    for (const what of ["theme", "resize", "select", "thumbnails"]) on(what, redraw);
     listen();
     legend();
     describe();

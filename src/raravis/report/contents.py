@@ -62,6 +62,32 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class View:
+    """What one camera saw.
+
+    camera    "colour", "grey" or "celsius".
+    picture   (C, H, W) in [0, 1], or (1, H, W) in degrees Celsius.
+    expected  what a model made of it, (C, h, w) of any size; None where none can.
+    heat      (h, w) how strange each place is; None where nobody can say.
+    usual     heat that ordinary frames reach as well; what is above it is shown.
+    """
+
+    camera: str
+    picture: FloatArray
+    expected: FloatArray | None = None
+    heat: FloatArray | None = None
+    usual: float = 0.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame: what each of its one or two cameras saw."""
+
+    name: str
+    views: Sequence[View] = ()
+
+
+@dataclass(frozen=True)
 class Clip:
     """A stretch of a recording to be seen and heard.
 
@@ -70,6 +96,7 @@ class Clip:
     sound      the bytes of an .ogg file (Opus or Vorbis) that lasts from `start_s` to `end_s`.
                None: the page plays the recording itself, if it can reach it.
     chart      of a series, what its channels did.
+    frame      of pictures, the frame itself.
     """
 
     recording: int
@@ -79,6 +106,7 @@ class Clip:
     picture: Picture | None = None
     sound: bytes | None = None
     chart: Chart | None = None
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +122,7 @@ class ReportEvent:
     error          |original - reconstructed| in decibels, same axes as the original's picture.
     neighbours     the ordinary stretches most alike, the nearest first.
     reasons        short plain sentences: why it is thought rare.
-    rows           of a series: its first and last row, counted from 1; None else.
+    rows           its first and last row or frame, counted from 1; None of sound.
     """
 
     rank: int
@@ -129,6 +157,7 @@ class ReportRecording:
     start_time  wall-clock time of its first sample, ISO 8601, shown as it stands; or None.
     url         where the page finds the file, relative to the page itself; None if it cannot.
     timeline    its scores by the main scorer.
+    frames      of pictures: the name of each window of `timeline`.
     """
 
     name: str
@@ -136,6 +165,7 @@ class ReportRecording:
     duration_s: float
     url: str | None
     timeline: Timeline
+    frames: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -151,14 +181,27 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Thumbnails:
+    """Small pictures of some points.
+
+    rows      (K,) which of the points, rising.
+    pictures  (K, h, w, 3) uint8.
+    """
+
+    rows: IntArray
+    pictures: IntArray
+
+
+@dataclass(frozen=True)
 class Points:
     """The embeddings of N windows, seen along their three main directions.
 
-    coords     (N, 3) principal components.
-    cluster    (N,) which group, 0 ... at most 254.
-    groups     what each group is called; empty where they have numbers only.
-    recording  (N,) index into `Report.recordings`.
-    explained  (3,) share of the variance along each direction.
+    coords      (N, 3) principal components.
+    cluster     (N,) which group, 0 ... at most 254.
+    groups      what each group is called; empty where they have numbers only.
+    recording   (N,) index into `Report.recordings`.
+    explained   (3,) share of the variance along each direction.
+    thumbnails  of pictures, what some of the points look like.
     """
 
     coords: FloatArray
@@ -169,6 +212,7 @@ class Points:
     score: FloatArray
     explained: FloatArray
     groups: Sequence[str] = ()
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True)
@@ -212,7 +256,7 @@ class Report:
     """All that stands on the page.
 
     created   when it was made, as it shall be read.
-    kind      of recordings, which the page's words follow: "sound" or "series".
+    kind      of recordings, which the page's words follow: "sound", "series", "images" or "pairs".
     read      how much was gone through, in words; empty: so many hours of sound.
     remarks   what was read, but not as it stood, and how.
     summary   (label, value) pairs: hours heard, largest and mean error, ...; shown in order.

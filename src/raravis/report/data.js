@@ -47,6 +47,17 @@ function openScorer(packed) {
   return { name: packed.name, level: packed.level, run: packed.run, first, start, end, score, from, to, best, low, high };
 }
 
+// Which window of the main scorer holds this moment of a recording, counted within the recording.
+function frameIndex(recording, seconds) {
+  const { first, start } = report.scorers[0].open ?? state.scorer, r = report.recordings.indexOf(recording);
+  let low = first[r], high = first[r + 1] - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (start[middle] <= seconds + 1e-3) low = middle; else high = middle - 1;
+  }
+  return low - first[r];
+}
+
 const state = {
   scorer: openScorer(report.scorers[0]),
   event: null,
@@ -55,6 +66,7 @@ const state = {
 };
 
 // The shortest stretch that a timeline shows.
+const PICTURES = report.kind === "images" || report.kind === "pairs";
 const shortest_s = report.kind === "sound" ? 2 : 20 * ((state.scorer.end[0] ?? 1) - (state.scorer.start[0] ?? 0));
 
 // Rooms tell each other what happened: select, scorer, theme, colours, playing, marks.

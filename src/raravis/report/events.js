@@ -18,7 +18,7 @@ const events = (() => {
   function head(event, recording) {
     const time = timeAt(recording, event.start_s), clocked = time !== null;
     const daily = event.rows && (event.original.end_s - event.original.start_s) / 86400 >= 60; // a row a day: no time of day
-    const when = clocked ? (daily && time % 86400e3 === 0 ? [dateOf(time), ""] : [clockOf(time), dateOf(time)])
+    const when = PICTURES ? titleOf(event, recording, clocked) : clocked ? (daily && time % 86400e3 === 0 ? [dateOf(time), ""] : [clockOf(time), dateOf(time)])
       : event.rows ? [`row ${event.rows[0].toLocaleString("en")}`, `at ${elapsed(event.start_s)}`] : [elapsed(event.start_s), "into the recording"];
     return element("header", {},
       element("span", { class: "rank", title: "rank" }, String(event.rank)),
@@ -30,8 +30,18 @@ const events = (() => {
         verdict(event, "kept", "★", "Keep (f)"), verdict(event, "dismissed", "✕", "Dismiss (x)")));
   }
 
+  // A frame is called by its time where that is known, else by its name.
+  function titleOf(event, recording, clocked) {
+    if (clocked) return [clockOf(timeAt(recording, event.peak_s)), dateOf(timeAt(recording, event.peak_s))];
+    return [baseName(event.original.frame?.name ?? nameAt(recording, event.peak_s)), `frame ${frameNumber(event.peak_s)}`];
+  }
+
   // Where it is, and how long it lasts.
   function place(event, recording, clocked) {
+    if (PICTURES) {
+      const count = event.rows ? event.rows[1] - event.rows[0] + 1 : 1, name = event.original.frame?.name;
+      return [recording.name, clocked && name ? name : null, count > 1 ? `the strangest of ${manyFrames(count)}` : null].filter(Boolean).join(", ");
+    }
     const many = event.rows && event.rows[1] > event.rows[0] ? `rows ${event.rows.map((row) => row.toLocaleString("en")).join(" to ")}`
       : event.rows && `row ${event.rows[0].toLocaleString("en")}`;
     const at = many ? `, ${many}` : clocked ? ` at ${elapsed(event.start_s)}` : "";
@@ -51,6 +61,7 @@ const events = (() => {
 
   function figures(event) {
     const about = `event ${event.rank}`;
+    if (PICTURES) return frames.figures(event);
     if (report.kind === "series") return element("div", { class: "figures of-1" }, course(event));
     const made = [figure(event, event.original, "heard", "Heard", about)];
     if (event.reconstructed) made.push(figure(event, event.reconstructed, "expected", "Expected", about));
@@ -91,11 +102,12 @@ const events = (() => {
 
   function neighbours(event) {
     if (!event.neighbours.length) return null;
-    return element("div", { class: "neighbours" }, element("h4", {}, "Ordinary sounds most like it"),
+    return element("div", { class: "neighbours" }, element("h4", {}, PICTURES ? "Ordinary frames most like it" : "Ordinary sounds most like it"),
       element("div", { class: "strip" }, ...event.neighbours.map((clip, k) => neighbour(event, clip, k))));
   }
 
   function neighbour(event, clip, k) {
+    if (clip.frame) return frames.neighbour(event, clip);
     const recording = report.recordings[clip.recording], label = `Ordinary sound ${k + 1} for event ${event.rank}`;
     const picture = clip.picture && new Spectrogram(clip.picture, { clip, role: "ordinary", compact: true, label });
     const play = element("button", { type: "button", class: "play", "aria-label": `Play: ${label.toLowerCase()}` }, "▶");
@@ -129,7 +141,7 @@ const events = (() => {
     const { mark, note: text } = marks.of(event);
     if (verdict === "unseen" ? mark : verdict && mark !== verdict) return false;
     const recording = report.recordings[event.recording];
-    const all = [recording.name, moment(recording, event.start_s), text || "", ...event.reasons].join(" ").toLowerCase();
+    const all = [recording.name, event.original.frame?.name ?? "", moment(recording, event.start_s), text || "", ...event.reasons].join(" ").toLowerCase();
     return words.every((word) => all.includes(word));
   }
 
@@ -210,6 +222,7 @@ const events = (() => {
     byId("events-find").addEventListener("input", arrange);
     byId("layout-cards").addEventListener("click", () => layout(false));
     byId("layout-sheet").addEventListener("click", () => layout(true));
+    frames.open();
     arrange();
   }
   return { open, act, shown: () => shown };

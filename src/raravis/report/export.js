@@ -13,10 +13,11 @@ const exporting = (() => {
   const seconds = (s) => s.toFixed(3);
 
   function csv(chosen) {
-    const head = ["rank", "recording", "start_s", "end_s", "start_time", "peak_s", "score", "p_value", "mark", "note"];
+    const named = PICTURES ? ["frame"] : [];
+    const head = ["rank", "recording", ...named, "start_s", "end_s", "start_time", "peak_s", "score", "p_value", "mark", "note"];
     return table([head, ...chosen.map((event) => {
       const { mark, note } = marks.of(event);
-      return [event.rank, report.recordings[event.recording].name, seconds(event.start_s), seconds(event.end_s),
+      return [event.rank, report.recordings[event.recording].name, ...named.map(() => event.original.frame?.name), seconds(event.start_s), seconds(event.end_s),
         event.start_time, seconds(event.peak_s), event.score, event.p_value, mark, note];
     })], ",");
   }

@@ -24,6 +24,7 @@ const KEYS = {
   f: events.act.keep,
   x: events.act.dismiss,
   c: events.act.layout,
+  h: frames.toggle,
   t: switchTheme,
   "?": () => byId("keys").showModal(),
   " ": () => { if (!player.toggle()) events.act.play(); },
@@ -57,6 +58,7 @@ function leftOut() {
   const { pictures, sounds } = report.left_out;
   if (!pictures && !sounds) return "";
   const what = [sounds && `${sounds} sounds`, pictures && `${pictures} pictures`].filter(Boolean).join(" and ");
+  if (PICTURES) return `To keep the page small, ${what} are not embedded.`;
   return `To keep the page small, ${what} are not embedded; sounds are then played from the recordings, where these can be reached.`;
 }
 

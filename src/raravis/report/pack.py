@@ -19,12 +19,21 @@ from raravis.errors import ParameterError
 from raravis.pictures import COLOURS, shrink_frames, to_levels, to_png
 from raravis.report.charts import check_chart, pack_chart
 from raravis.report.columns import Json, number, pack_array
-from raravis.report.contents import Clip, Picture, Points, Report, ReportEvent, Timeline
-from raravis.windows import FloatArray, IntArray
+from raravis.report.contents import Clip, Picture, Report, ReportEvent, Timeline
+from raravis.report.frames import (
+    add_expected,
+    add_neighbour,
+    add_picture,
+    check_frame,
+    frame_facts,
+)
+from raravis.report.points import check_points, pack_points
+from raravis.windows import FloatArray
 
 PAGE_BYTES = 15_000_000
+FRAMES_PAGE_BYTES = 6_000_000  # of a page on pictures, of which many are looked at on the way
+MOST_NAME_BYTES = 1_000_000  # of the names of all frames; without them frames have numbers
 MOST_WINDOWS = 100_000
-MOST_POINTS = 200_000
 LEVELS = 32
 PICTURE_FRAMES = 420
 NEIGHBOUR_FRAMES = 160
@@ -33,6 +42,10 @@ NEIGHBOUR_FRAMES = 160
 def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
     """The report as the page's scripts read it; about `page_bytes` long once written as JSON."""
     check(report)
+    if report.kind in ("images", "pairs"):
+        page_bytes = min(page_bytes, FRAMES_PAGE_BYTES)
+    scorers = _pack_scorers(report)
+    named = scorers[0]["run"] == 1 and _name_bytes(report) <= MOST_NAME_BYTES
     packed: Json = {
         "title": report.title,
         "kind": report.kind,
@@ -44,6 +57,7 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
                 "start_time": recording.start_time,
                 "duration_s": number(recording.duration_s),
                 "url": recording.url,
+                "frames": list(recording.frames) if named else [],
             }
             for recording in report.recordings
         ],
@@ -51,8 +65,8 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
             "level": number(report.threshold.level),
             "p_value": number(report.threshold.p_value),
         },
-        "scorers": _pack_scorers(report),
-        "points": None if report.points is None else _pack_points(report.points),
+        "scorers": scorers,
+        "points": None if report.points is None else pack_points(report.points),
     }
     packed["events"] = [_facts(event) for event in report.events]
     budget = _Budget(page_bytes - len(json.dumps(packed)))
@@ -60,6 +74,10 @@ def pack(report: Report, page_bytes: int = PAGE_BYTES) -> Json:
     packed["bands"] = budget.bands
     packed["left_out"] = {"pictures": budget.pictures_left_out, "sounds": budget.sounds_left_out}
     return packed
+
+
+def _name_bytes(report: Report) -> int:
+    return sum(len(name) + 3 for recording in report.recordings for name in recording.frames)
 
 
 def check(report: Report) -> None:
@@ -72,6 +90,11 @@ def check(report: Report) -> None:
                 f"got {len(member.timelines)}"
             )
     for recording in report.recordings:
+        if len(recording.frames) not in (0, len(recording.timeline.score)):
+            raise ParameterError(
+                f"{recording.name} needs a name for each of its {len(recording.timeline.score)} "
+                f"frames, got {len(recording.frames)}"
+            )
         if recording.url is not None and _leaves_the_disk(recording.url):
             raise ParameterError(
                 f"the url of a recording must be relative to the page, got {recording.url!r}"
@@ -79,7 +102,7 @@ def check(report: Report) -> None:
     for event in report.events:
         _check_event(event, count)
     if report.points is not None:
-        _check_points(report.points, count)
+        check_points(report.points, count)
 
 
 def _check_event(event: ReportEvent, recordings: int) -> None:
@@ -91,30 +114,14 @@ def _check_event(event: ReportEvent, recordings: int) -> None:
             )
     for chart in (clip.chart for clip in clips if clip.chart is not None):
         check_chart(chart, event.rank)
+    for frame in (clip.frame for clip in clips if clip.frame is not None):
+        check_frame(frame, event.rank)
     for picture in (event.error, *(clip.picture for clip in clips)):
         if picture is not None and np.shape(picture.db)[:1] != np.shape(picture.band_hz):
             raise ParameterError(
                 f"a picture of event {event.rank} needs one band_hz for each of its bands, got "
                 f"{np.shape(picture.db)} levels and {np.shape(picture.band_hz)} frequencies"
             )
-
-
-def _check_points(points: Points, recordings: int) -> None:
-    rows = len(points.coords)
-    if points.coords.shape != (rows, 3) or not np.isfinite(points.coords).all():
-        raise ParameterError(f"coords must be finite and (N, 3), got {points.coords.shape}")
-    for name in ("cluster", "recording", "start_s", "end_s", "score"):
-        if len(getattr(points, name)) != rows:
-            raise ParameterError(
-                f"{name} must have one value for each of {rows} points, "
-                f"got {len(getattr(points, name))}"
-            )
-    if rows and not 0 <= points.cluster.min() <= points.cluster.max() <= 254:
-        raise ParameterError(f"cluster must be in [0, 254], got {points.cluster.max()}")
-    if rows and not 0 <= points.recording.min() <= points.recording.max() < recordings:
-        raise ParameterError(
-            f"a point names recording {points.recording.max()}, there are {recordings}"
-        )
 
 
 def _leaves_the_disk(url: str) -> bool:
@@ -174,39 +181,6 @@ def strongest_of(line: Timeline, run: int) -> Timeline:
     )
 
 
-# --- points --------------------------------------------------------------------------------------
-
-
-def _pack_points(points: Points) -> Json:
-    """Coordinates as 16-bit places on one scale for all three axes, so that angles stay true."""
-    rows = _rows_to_show(points.score, MOST_POINTS)
-    coords = np.asarray(points.coords, dtype=np.float64)[rows]
-    low = coords.min(axis=0) if len(rows) else np.zeros(3)
-    span = float((coords - low).max()) if len(rows) else 1.0
-    places = np.rint((coords - low) / (span or 1.0) * 65535)
-    return {
-        "coords": pack_array(places, "u2"),
-        "cluster": pack_array(points.cluster[rows], "u1"),
-        "recording": pack_array(points.recording[rows], "u4"),
-        "start_s": pack_array(points.start_s[rows], "f4"),
-        "end_s": pack_array(points.end_s[rows], "f4"),
-        "score": pack_array(points.score[rows], "f4"),
-        "explained": [number(share) for share in points.explained],
-        "groups": list(points.groups),
-        "total": len(points.coords),
-    }
-
-
-def _rows_to_show(score: FloatArray, most: int) -> IntArray:
-    """All rows, or the strangest twentieth of `most` and an even choice of the others; sorted."""
-    if len(score) <= most:
-        return np.arange(len(score))
-    order = np.argsort(-np.nan_to_num(score, nan=-np.inf), kind="stable")
-    strange, others = order[: most // 20], np.sort(order[most // 20 :])
-    even = np.linspace(0, len(others) - 1, most - len(strange)).astype(np.int64)
-    return np.sort(np.concatenate([strange, others[even]]))
-
-
 # --- events --------------------------------------------------------------------------------------
 
 
@@ -220,7 +194,7 @@ class _Budget:
         self.bands: list[list[float]] = []
 
     def sound(self, sound: bytes | None) -> str | None:
-        text = None if sound is None else self._take(sound)
+        text = None if sound is None else self.take(sound)
         self.sounds_left_out += sound is not None and text is None
         return text
 
@@ -230,7 +204,7 @@ class _Budget:
         if picture is None:
             return None
         db, step = shrink_frames(np.asarray(picture.db, dtype=np.float64), frames)
-        text = self._take(to_png(to_levels(db, *low_high, LEVELS)))
+        text = self.take(to_png(to_levels(db, *low_high, LEVELS)))
         if text is None:
             self.pictures_left_out += 1
             return None
@@ -244,7 +218,7 @@ class _Budget:
             "bands": self._bands(picture.band_hz),
         }
 
-    def _take(self, data: bytes) -> str | None:
+    def take(self, data: bytes) -> str | None:
         size = (len(data) + 2) // 3 * 4
         if size > self.left:
             return None
@@ -263,8 +237,10 @@ def _add_media(events: Sequence[ReportEvent], packed: list[Json], budget: _Budge
     """Pictures and sounds as far as the budget goes: the most telling kind first, then by rank."""
     kinds: tuple[Callable[[ReportEvent, Json, _Budget], None], ...] = (
         _add_pictures,
+        _add_frames,
         _add_original_sound,
         _add_neighbour_pictures,
+        _add_neighbour_frames,
         _add_reconstructed_sound,
         _add_neighbour_sounds,
     )
@@ -301,6 +277,7 @@ def _clip_facts(clip: Clip) -> Json:
         "picture": None,
         "sound": None,
         "chart": clip.chart and pack_chart(clip.chart),
+        "frame": clip.frame and frame_facts(clip.frame),
     }
 
 
@@ -315,6 +292,21 @@ def _add_pictures(event: ReportEvent, target: Json, budget: _Budget) -> None:
     if event.error is not None:
         own = (0.0, _range_db([event.error])[1])
         target["error"] = budget.picture(event.error, own, PICTURE_FRAMES)
+
+
+def _add_frames(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    """A frame, its heat, and what was expected."""
+    if (frame := event.original.frame) is not None:
+        facts = target["original"]["frame"]
+        budget.pictures_left_out += add_picture(frame, facts, budget.take)
+        budget.pictures_left_out += add_expected(frame, facts, budget.take)
+
+
+def _add_neighbour_frames(event: ReportEvent, target: Json, budget: _Budget) -> None:
+    like = target["original"]["frame"]
+    for clip, facts in zip(event.neighbours, target["neighbours"], strict=True):
+        if clip.frame is not None:
+            budget.pictures_left_out += add_neighbour(clip.frame, facts["frame"], like, budget.take)
 
 
 def _add_original_sound(event: ReportEvent, target: Json, budget: _Budget) -> None:

@@ -30,6 +30,8 @@ SCRIPTS = (
     "player.js",
     "spectrogram.js",
     "chart.js",
+    "frames.js",
+    "thumbnails.js",
     "timeline.js",
     "recordings.js",
     "events.js",
@@ -131,11 +133,18 @@ def lead(report: Report) -> str:
     if not report.events:
         return f"raravis went through {heard} and found nothing that stands out."
     strangest = min(report.events, key=lambda event: event.rank)
-    stand = "moment stands" if len(report.events) == 1 else "moments stand"
+    noun = "moment" if strangest.original.frame is None else "event"
+    stand = f"{noun} stands" if len(report.events) == 1 else f"{noun}s stand"
     return (
-        f"raravis went through {heard}. {len(report.events):,} {stand} out; "
-        f"the strangest is at {_when(strangest)} in {report.recordings[strangest.recording].name}."
+        f"raravis went through {heard}. {len(report.events):,} {stand} out; the strangest is "
+        f"{_where(strangest)} in {report.recordings[strangest.recording].name}."
     )
+
+
+def _where(event: ReportEvent) -> str:
+    """At which moment, or which frame."""
+    frame = event.original.frame
+    return f"at {_when(event)}" if frame is None else f"the frame {frame.name}"
 
 
 def _when(event: ReportEvent) -> str:

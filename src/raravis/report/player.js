@@ -127,9 +127,9 @@ function say(text) {
 }
 
 // The small text that follows the pointer over a plot.
-function showTip(lines, x, y) {
+function showTip(lines, x, y, picture = null) {
   const tip = byId("tip");
-  tip.replaceChildren(...lines.map((line, i) => element(i ? "span" : "b", {}, line)));
+  tip.replaceChildren(...(picture ? [picture] : []), ...lines.map((line, i) => element(i ? "span" : "b", {}, line)));
   tip.hidden = false;
   const left = Math.min(x + 14, innerWidth - tip.offsetWidth - 8);
   const top = y + 18 + tip.offsetHeight > innerHeight ? y - tip.offsetHeight - 10 : y + 18;

@@ -158,7 +158,7 @@ const recordingList = (() => {
     const count = recording.events.length;
     const button = element("button", { type: "button" },
       element("span", { class: "name", title: recording.name }, recording.name),
-      element("span", { class: "when" }, recording.began === null ? lasting(recording.duration_s) : `${moment(recording, 0)}`),
+      element("span", { class: "when" }, recording.began === null ? long(recording, recording.duration_s) : `${moment(recording, 0)}`),
       element("span", { class: "spark" }, canvas), high,
       element("span", { class: count ? "count some" : "count" }, count ? `${count} event${count > 1 ? "s" : ""}` : ""));
     button.addEventListener("click", () => {

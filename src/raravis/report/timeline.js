@@ -63,7 +63,8 @@ const timeline = (() => {
     const first_s = Math.max(0, view.from - recording.offset_s);
     const last_s = Math.min(recording.duration_s, view.to - recording.offset_s);
     const base = recording.began === null ? 0 : (recording.began / 1000) % 86400;
-    const places = wide ? clockTicks(base + first_s, base + last_s, (to - from) / 96).map((t) => t - base) : [0];
+    const places = !wide ? [0] : counted(recording) ? frameTicks(first_s, last_s, (to - from) / 96)
+      : clockTicks(base + first_s, base + last_s, (to - from) / 96).map((t) => t - base);
     const step = places.length > 1 ? places[1] - places[0] : wide ? perPixel * 96 : 60;
     for (const s of places) {
       const x = xOf(recording.offset_s + s);
@@ -243,15 +244,22 @@ const timeline = (() => {
     const r = recordingAt(s), recording = recordings[r], at = s - recording.offset_s;
     const i = windowAt(s), event = eventNear(x);
     const lines = [moment(recording, at), i < 0 ? "nothing was scored here" : `score ${number(state.scorer.score[i])}`];
-    if (recording.began !== null) lines.push(`${baseName(recording.name)} at ${elapsed(at)}`);
+    if (PICTURES) lines.push(i < 0 || recording.began === null ? `${recording.name}, frame ${frameNumber(at)}` : `${recording.name}, ${nameAt(recording, at)}`);
+    else if (recording.began !== null) lines.push(`${baseName(recording.name)} at ${elapsed(at)}`);
     else if (recordings.length > 1) lines.push(baseName(recording.name));
     if (event) lines.push(`event ${event.rank}`);
     return lines;
   }
 
+  // The thumbnail of the strangest frame under the pointer, where there is one.
+  function pictureAt(x) {
+    const s = Math.min(heard_s, Math.max(0, sOf(x))), r = recordingAt(s), i = thumbnails.any ? windowAt(s) : -1;
+    return i < 0 ? null : thumbnails.picture(thumbnails.at(r, state.scorer.start[i]), 2);
+  }
+
   function describe() {
     const { level, name } = state.scorer;
-    canvas.setAttribute("aria-label", `Timeline of ${name} over ${lasting(heard_s)} ${SAID.all}, `
+    canvas.setAttribute("aria-label", `Timeline of ${name} over ${recordings.every(counted) ? manyFrames(heard_s) : `${lasting(heard_s)} ${SAID.all}`}, `
       + `${report.events.length} events, alarm level ${number(level)}. Arrow keys move, plus and minus zoom.`);
   }
 
@@ -292,7 +300,7 @@ const timeline = (() => {
       const shift = (-dx / plotWidth()) * (grip.view.to - grip.view.from);
       if (grip.moved) show(grip.view.from + shift, grip.view.to + shift);
     }
-    showTip(linesAt(e.offsetX), e.clientX, e.clientY);
+    showTip(linesAt(e.offsetX), e.clientX, e.clientY, pictureAt(e.offsetX));
     canvas.style.cursor = grip?.moved ? "grabbing" : eventNear(e.offsetX) ? "pointer" : "crosshair";
     redraw();
   });

@@ -21,7 +21,12 @@ const SAID = {
     dots: "Every dot is a row; what was strange in the same channels lies together.", click: "click a dot to see what it is",
     note: "Your note: cause, action, …",
   },
-}[report.kind];
+  images: {
+    common: "ordinary frames", ordinary: "ordinary frames", unit: "frames", all: "of frames",
+    dots: "Every dot is a frame; what looks alike lies together.", click: "point at a dot to see the frame",
+    note: "Your note: cause, action, …",
+  },
+}[report.kind === "pairs" ? "images" : report.kind];
 
 // 7.25 -> "7.3 s", 75 -> "1:15", 3675 -> "1:01:15"; with tenths where `fine`.
 function elapsed(seconds, fine = false) {
@@ -46,13 +51,18 @@ function dateOf(time) {
   return `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${date.getUTCFullYear()}`;
 }
 
+// Frames without a clock are counted, one a second of the common axis.
+const counted = (recording) => PICTURES && recording.began === null;
+const frameNumber = (seconds) => (Math.floor(seconds + 1e-6) + 1).toLocaleString("en");
+const nameAt = (recording, seconds) => recording.frames[frameIndex(recording, seconds)] ?? `frame ${frameNumber(seconds)}`;
+
 const timeAt = (recording, seconds) =>
   recording.began === null ? null : recording.began + seconds * 1000;
 
 // "22 May 2019, 05:12:33" where the clock is known, else "at 1:15 in the recording".
 function moment(recording, seconds, { date = true, fine = false } = {}) {
   const time = timeAt(recording, seconds);
-  if (time === null) return elapsed(seconds, fine);
+  if (time === null) return counted(recording) ? nameAt(recording, seconds) : elapsed(seconds, fine);
   return date ? `${dateOf(time)}, ${clockOf(time, fine)}` : clockOf(time, fine);
 }
 
@@ -88,6 +98,10 @@ function lasting(seconds) {
   if (seconds < 3600) return both(Math.floor(Math.round(seconds) / 60), "min", Math.round(seconds) % 60, "s");
   return hours < 72 ? both(hours, "h", minutes % 60, "min") : both(Math.floor(hours / 24), "d", hours % 24, "h");
 }
+
+// How long a stretch of a recording is: in time, or in frames where these are counted.
+const long = (recording, seconds) => (counted(recording) ? manyFrames(Math.round(seconds)) : lasting(seconds));
+const manyFrames = (count) => `${count.toLocaleString("en")} frame${count === 1 ? "" : "s"}`;
 
 const signed = (value) => String(Math.round(value)).replace("-", "−");
 const hertz = (hz) => (hz >= 1000 ? `${number(hz / 1000)} kHz` : `${Math.round(hz)} Hz`);
