@@ -35,7 +35,15 @@ def batch_of(count: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
     return torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
 
 
+def reconstructs(network: Network) -> bool:
+    return type(network).reconstruct is not Network.reconstruct
+
+
 def test_a_network_reconstructs_in_the_shape_of_the_window(network: Network) -> None:
+    if not reconstructs(network):
+        with pytest.raises(TypeError, match="does not reconstruct"):
+            network.reconstruct(batch_of(3))
+        return
     assert network.eval().reconstruct(batch_of(3)).shape == (3, *SHAPE)
 
 
@@ -65,10 +73,11 @@ def test_folding_changes_speed_and_not_numbers(network: Network) -> None:
     fast = folded(network)
     fast.fold()
     assert torch.nn.BatchNorm2d not in {type(module) for module in fast.modules()}
-    for of_fast, of_network in (
-        (fast.encode(batch_of(4)).embedding, network.encode(batch_of(4)).embedding),
-        (fast.reconstruct(batch_of(4)), network.reconstruct(batch_of(4))),
-    ):
+    verbs = ["encode", "reconstruct"] if reconstructs(network) else ["encode"]
+    for verb in verbs:
+        of_fast, of_network = (getattr(one, verb)(batch_of(4)) for one in (fast, network))
+        if verb == "encode":
+            of_fast, of_network = of_fast.embedding, of_network.embedding
         torch.testing.assert_close(of_fast, of_network, rtol=1e-4, atol=1e-5)
 
 

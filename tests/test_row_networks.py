@@ -23,7 +23,9 @@ from raravis.windows import FloatArray
 NETWORKS = [
     name
     for name in models.names()
-    if isinstance(models.get(name), type) and issubclass(models.get(name), Network)
+    if isinstance(models.get(name), type)
+    and issubclass(models.get(name), Network)
+    and models.get(name).reconstruct is not Network.reconstruct  # else it does not see rows
 ]
 SMALL = {
     "dense-ae": {"hidden": (32,)},
@@ -182,7 +184,8 @@ def test_normalised_windows_have_mean_0_and_deviation_1_unless_still() -> None:
 
 
 def test_every_model_of_rows_and_every_network_can_be_made() -> None:
-    assert set(NETWORKS) < set(row_models()) and "sound-events" not in row_models()
+    assert set(NETWORKS) < set(row_models())
+    assert not {"sound-events", "predictive"} & set(row_models())
     for name in row_models():
         assert isinstance(make_member({"name": name}, 5, {}, seed=0), RowModel)
 

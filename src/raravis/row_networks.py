@@ -281,7 +281,7 @@ def complete_member(options: Table, seed: int) -> Table:
     if _is_a(RowModel, name):
         own = {"seed": seed} if "seed" in parameters(made) else {}
         return {"name": name, **complete(made, {**own, **given}, what)}
-    if not _is_a(Network, name):
+    if not _rebuilds(name):
         raise ParameterError(
             f"{name!r} does not see rows of series: choose one of {', '.join(row_models())}"
         )
@@ -305,14 +305,21 @@ def complete_training(options: Table, seed: int) -> Table:
 
 
 def row_models() -> list[str]:
-    """Names of all registered models that can see rows: closed-form ones and networks."""
-    return [name for name in models.names() if _is_a(RowModel, name) or _is_a(Network, name)]
+    """Names of all registered models that can see rows: closed-form ones, and networks that rebuild
+    what they see."""
+    return [name for name in models.names() if _is_a(RowModel, name) or _rebuilds(name)]
 
 
 def _own_options() -> Table:
     """The options of `RowNetwork` that stand beside those of its network, with their defaults."""
     taken = ("network", "channels", "training")
     return {k: p.default for k, p in parameters(RowNetwork).items() if k not in taken}
+
+
+def _rebuilds(name: str) -> bool:
+    """Whether a name is that of a network that says what it expected."""
+    made: Any = models.get(name)
+    return _is_a(Network, name) and made.reconstruct is not Network.reconstruct
 
 
 def _is_a(kind: type, name: str) -> bool:
