@@ -36,8 +36,8 @@ FLOORS = {
     "raravis.progress raravis.sound raravis.sound. raravis.metrics raravis.metrics. "
     "raravis.blocks raravis.distributed raravis.world raravis.sampling raravis.journal "
     "raravis.times raravis.pictures raravis.durable raravis.series "
-    "raravis.series. raravis.images raravis.images. raravis.transformers raravis.views raravis.turning "
-    "raravis.joint_terms",
+    "raravis.series. raravis.images raravis.images. raravis.transformers raravis.views "
+    "raravis.joint_terms raravis.turning",
     1: "raravis.errors",
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names.split()}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raravis.blocks import seeded
 from raravis.errors import ParameterError
-from raravis.transformers import Attention, Block, Patches, patch_for, start, waves
+from raravis.transformers import Attention, Block, Paste, Patches, patch_for, start, waves
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -83,13 +83,14 @@ def test_the_weights_of_a_block_are_those_it_takes() -> None:
     tokens = drawn(2, 3, 8)
     with seeded(0):
         block = Block(8, 2)
-    weights = block.weights(tokens)
+    read, weights = block.reading(tokens)
     assert weights.shape == (2, 2, 3, 3) and weights.min() > 0
     value = block.attention.answering(block.norm(tokens)).chunk(2, dim=2)[1]
     taken = weights @ value.unflatten(2, (2, 4)).transpose(1, 2)
     answer = tokens + block.attention.joined(taken.transpose(1, 2).flatten(2))
     answer = answer + block.mlp(block.norm_before_mlp(answer))
     torch.testing.assert_close(block(tokens), answer, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(block(tokens), read, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_patches_come_back_as_they_were_cut(
     cut = cutter.cut(batch)
     assert cutter.places == places
     assert cut.shape == (2, places[0] * places[1], shape[0] * cutter.patch**2)
-    assert torch.equal(cutter.paste(cut), batch)
+    assert torch.equal(Paste(shape, cutter.patch)(cut), batch)
     assert cutter(batch).shape == (2, places[0] * places[1], 5)
 
 

@@ -37,14 +37,14 @@ def test_the_published_sizes_have_the_published_number_of_weights(name: str, cou
         network = backbones.create(name, shape=(3, 224, 224), patch=16)
         default = backbones.create(name, shape=(3, 224, 224))
     assert sum(p.numel() for p in network.parameters()) == count
-    assert default.patches.patch == 16 and set(backbones.names()) >= SIZES
+    assert default.encoder.patches.patch == 16 and set(backbones.names()) >= SIZES
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("positions", ["learned", "sine"])
 def test_pictures_of_any_shape_become_a_vector_a_map_and_a_look(shape, positions) -> None:
     network, batch = made(shape, depth=2, positions=positions), drawn(3, shape)
-    rows, columns = network.patches.places
+    rows, columns = network.encoder.patches.places
     with torch.inference_mode():
         assert network(batch).shape == (3, network.width)
         assert network.maps(batch).shape == (3, network.width, rows, columns)
@@ -57,7 +57,7 @@ def test_pictures_of_any_shape_become_a_vector_a_map_and_a_look(shape, positions
 
 def test_the_class_token_is_what_forward_gives_and_the_maps_are_the_others() -> None:
     network, batch = made(depth=2), drawn(2, (1, 16, 13))
-    tokens = network._tokens(batch)
+    tokens = network.encoder(batch)
     assert torch.equal(network(batch), tokens[:, 0])
     assert torch.equal(network.maps(batch)[:, :, 1, 3], tokens[:, 1 + 1 * 7 + 3])
 
@@ -66,8 +66,8 @@ def test_attention_read_is_the_attention_that_is_taken() -> None:
     # Where the class token of the last block takes nothing from a patch, that patch can be changed
     # at will there; the weights say by how much the vector must move.
     network, batch = made(depth=1), drawn(2, (1, 16, 13))
-    block = network.blocks[0]
-    tokens = network._embedded(batch)
+    block = network.encoder.blocks[0]
+    tokens = network.encoder._embedded(batch, None)
     value = block.attention.answering(block.norm(tokens)).chunk(2, dim=2)[1]
     weights = network.attention(batch).flatten(2)  # (B, heads, N)
     rest = 1 - weights.sum(dim=2, keepdim=True)
@@ -75,7 +75,7 @@ def test_attention_read_is_the_attention_that_is_taken() -> None:
     taken = torch.einsum("bhn,bnhd->bhd", whole, value.unflatten(2, (4, 32))).flatten(1)
     summary = tokens[:, 0] + block.attention.joined(taken)
     summary = summary + block.mlp(block.norm_before_mlp(summary))
-    torch.testing.assert_close(network(batch), network.norm(summary), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(network(batch), network.encoder.norm(summary), rtol=1e-5, atol=1e-5)
 
 
 def test_a_window_has_the_same_answer_in_any_company() -> None:
@@ -89,7 +89,7 @@ def test_places_matter_with_learned_and_with_sine_positions() -> None:
         network, batch = made(positions=positions, depth=1), drawn(1, (1, 16, 13))
         moved = batch.roll(2, dims=2)  # by one patch: the same patches, elsewhere
         assert (network(batch) - network(moved)).abs().max() > 1e-4
-    assert "where" not in dict(network.named_parameters())
+    assert "encoder.where" not in dict(network.named_parameters())
 
 
 def test_every_weight_learns() -> None:
@@ -103,7 +103,7 @@ def test_a_tiny_set_is_learned_by_heart() -> None:
     head = torch.nn.Linear(network.width, 8)
     weights = [*network.parameters(), *head.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=3e-3)
-    for _ in range(40):
+    for _ in range(60):
         loss = torch.nn.functional.cross_entropy(head(network(batch)), torch.arange(8))
         optimiser.zero_grad()
         loss.backward()

@@ -7,6 +7,7 @@ others. Nothing here normalises over a batch, so a window's answer does not depe
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -99,15 +100,18 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, memory: Tensor | None = None) -> Tensor:
         """(B, N, D) -> (B, N, D); `memory` (B, M, D) where the block crosses."""
-        tokens = tokens + self.attention(self.norm(tokens))
+        return self._thought(tokens + self.attention(self.norm(tokens)), memory)
+
+    def reading(self, tokens: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `forward`, and where each token looked among the others, (B, heads, N, N); slower."""
+        answer, weights = self.attention.reading(self.norm(tokens))
+        return self._thought(tokens + answer, memory), weights
+
+    def _thought(self, tokens: Tensor, memory: Tensor | None) -> Tensor:
         if self.crosses:
             tokens = tokens + self.memory_attention(self.norm_before_memory(tokens), memory)
         thought: Tensor = self.mlp(self.norm_before_mlp(tokens))
         return tokens + thought
-
-    def weights(self, tokens: Tensor) -> Tensor:
-        """Where each token (B, N, D) that comes into the block looks, (B, heads, N, N)."""
-        return self.attention.reading(self.norm(tokens))[1]
 
 
 class Patches(nn.Module):
@@ -152,13 +156,6 @@ class Patches(nn.Module):
         cut = batch.reshape(len(batch), self.shape[0], rows, side, columns, side)
         return cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
 
-    def paste(self, cut: Tensor) -> Tensor:
-        """Patches (B, N, C patch patch) as pictures (B, C, H, W): what `cut` cut, back again."""
-        side, (rows, columns) = self.patch, self.places
-        apart = cut.reshape(len(cut), rows, columns, self.shape[0], side, side)
-        whole = apart.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
-        return whole[:, :, : self.shape[1], : self.shape[2]]
-
     def over_pixels(self, places: Tensor) -> Tensor:
         """One number for each patch, (B, h, w), as a smooth map over the pixels, (B, H, W)."""
         whole = tuple(side * self.patch for side in self.places)
@@ -169,6 +166,100 @@ class Patches(nn.Module):
         """Pictures (B, C, H, W) -> tokens (B, N, D)."""
         tokens: Tensor = self.see(self.cut(batch))
         return tokens
+
+
+class Paste(nn.Module):
+    """Patches (B, N, C patch patch) -> pictures (B, C, H, W): what `Patches.cut` cut, back again.
+
+    shape, patch  as those patches were cut.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], patch: int) -> None:
+        super().__init__()
+        self.shape, self.patch = shape, patch
+
+    def forward(self, cut: Tensor) -> Tensor:
+        """The picture, without what was repeated to fill the last patches."""
+        channels, height, width = self.shape
+        side, rows, columns = self.patch, -(-height // self.patch), -(-width // self.patch)
+        apart = cut.reshape(len(cut), rows, columns, channels, side, side)
+        whole = apart.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+        return whole[:, :, :height, :width]
+
+
+class Encoder(nn.Module):
+    """A picture as tokens that have looked at each other: leading ones, then one for each patch.
+
+        tokens = [leading tokens, patches] + places         (B, L + N, D)
+        tokens = norm(blocks(tokens))
+
+    shape      (C, H, W) of a picture; see `Patches` for sides that are no multiple of the patch.
+    patch      side of a patch in pixels; None chooses by `patch_for`.
+    width      D, numbers of a token, a multiple of `heads`.
+    depth      blocks, >= 1.
+    heads      of each attention, >= 1.
+    positions  "learned", one vector for each place, or "sine", fixed waves, for which `width` must
+               be a multiple of 4.
+    leading    L, tokens that are no patches, >= 1. The first is the class token.
+
+    Source: Dosovitskiy et al. 2021, arXiv:2010.11929, without dropout.
+    """
+
+    where: Tensor
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        patch: int | None,
+        width: int,
+        depth: int,
+        heads: int,
+        positions: str,
+        leading: int = 1,
+    ) -> None:
+        super().__init__()
+        if depth < 1:
+            raise ParameterError(f"depth must be >= 1, got {depth}")
+        if positions not in ("learned", "sine"):
+            raise ParameterError(f"positions must be learned or sine, got {positions!r}")
+        self.patches = Patches(shape, patch, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.leading = learned(1, leading, width)
+        rows, columns = self.patches.places
+        if positions == "learned":
+            self.where = learned(1, leading + rows * columns, width)
+        else:
+            told = torch.cat([torch.zeros(leading, width), waves(rows, columns, width)])
+            self.register_buffer("where", told[None])
+
+    def forward(self, batch: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Pictures (B, C, H, W) -> (B, L + N, D); or (B, L + V, D) of the patches `seen` (B, V)
+        only, by number, where the others are hidden."""
+        tokens = self._embedded(batch, seen)
+        for block in self.blocks:
+            tokens = block(tokens)
+        normalised: Tensor = self.norm(tokens)
+        return normalised
+
+    def reading(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, and where the class token looks in the last block, (B, heads, h, w). Over
+        all places that sums to less than 1: the rest goes to the leading tokens."""
+        tokens = self._embedded(batch, None)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        tokens, weights = cast(Block, self.blocks[-1]).reading(tokens)
+        weights = weights[:, :, 0, self.leading.shape[1] :]  # (B, heads, N)
+        return self.norm(tokens), weights.reshape(*weights.shape[:2], *self.patches.places)
+
+    def _embedded(self, batch: Tensor, seen: Tensor | None) -> Tensor:
+        leading = self.leading.expand(len(batch), -1, -1)
+        tokens = torch.cat([leading, self.patches(batch)], dim=1) + self.where
+        if seen is None:
+            return tokens
+        count = leading.shape[1]
+        chosen = (seen + count)[:, :, None].expand(-1, -1, tokens.shape[2])
+        return torch.cat([tokens[:, :count], tokens.gather(1, chosen)], dim=1)
 
 
 def patch_for(height: int, width: int) -> int:

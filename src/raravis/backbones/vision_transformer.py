@@ -5,21 +5,16 @@ In three published sizes and one, `vit-mini`, that learns in minutes without a g
 
 from __future__ import annotations
 
-from typing import cast
-
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raravis.backbones import Backbone, register
-from raravis.errors import ParameterError
-from raravis.transformers import Block, Patches, learned, start, waves
+from raravis.transformers import Encoder, start
 
 
 class VisionTransformer(Backbone):
     """Cuts a picture into patches; a class token looks at all of them and sums the picture up.
 
-        tokens = [class token, patches] + places            (B, 1 + N, D)
-        tokens = norm(blocks(tokens))
+        tokens = encoder(picture)                           (B, 1 + N, D)
         vector = tokens[0]                                  (B, D)
         maps   = tokens[1:]                                 (B, D, h, w)
 
@@ -27,11 +22,8 @@ class VisionTransformer(Backbone):
                patch are made longer by repeating the last row and column.
     patch      side of a patch in pixels; None takes a power of two that makes 49 to 196 patches of
                all but tiny pictures: 4 for 28 x 28, 8 for 64 x 64, 16 for 224 x 224.
-    width      D, numbers of a token, a multiple of `heads`.
-    depth      blocks, >= 1.
-    heads      of each attention, >= 1.
-    positions  "learned", one vector for each place, or "sine", fixed waves, for which `width` must
-               be a multiple of 4.
+    width, depth, heads, positions
+               as in `transformers.Encoder`.
 
     Sources: Dosovitskiy et al. 2021, arXiv:2010.11929; sizes, class token and reading of attention
     as in Caron et al. 2021, arXiv:2104.14294 (DINO). Without dropout.
@@ -47,53 +39,26 @@ class VisionTransformer(Backbone):
         positions: str,
     ) -> None:
         super().__init__()
-        if depth < 1:
-            raise ParameterError(f"depth must be >= 1, got {depth}")
-        if positions not in ("learned", "sine"):
-            raise ParameterError(f"positions must be learned or sine, got {positions!r}")
         self.width = width
-        self.patches = Patches(shape, patch, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(depth))
-        self.norm = nn.LayerNorm(width)
-        self.summary = learned(1, 1, width)  # the class token
-        rows, columns = self.patches.places
-        if positions == "learned":
-            self.where: Tensor = learned(1, 1 + rows * columns, width)
-        else:
-            told = torch.cat([torch.zeros(1, width), waves(rows, columns, width)])
-            self.register_buffer("where", told[None])
+        self.encoder = Encoder(shape, patch, width, depth, heads, positions)
         start(self)
 
     def forward(self, batch: Tensor) -> Tensor:
         """The class token after the last normalisation, (B, D)."""
-        return self._tokens(batch)[:, 0].float()
+        tokens: Tensor = self.encoder(batch)
+        return tokens[:, 0].float()
 
     def maps(self, batch: Tensor) -> Tensor:
         """The patches after the last normalisation, (B, D, h, w)."""
-        patches = self._tokens(batch)[:, 1:].transpose(1, 2)  # (B, D, N)
-        return patches.reshape(len(batch), self.width, *self.patches.places)
+        patches = self.encoder(batch)[:, 1:].transpose(1, 2)  # (B, D, N)
+        maps: Tensor = patches.reshape(len(batch), self.width, *self.encoder.patches.places)
+        return maps
 
     def attention(self, batch: Tensor) -> Tensor:
         """Where the class token looks in the last block, (B, heads, h, w). Over all places it sums
         to less than 1: the rest goes to the class token itself."""
-        tokens = self._embedded(batch)
-        for block in self.blocks[:-1]:
-            tokens = block(tokens)
-        last = cast(Block, self.blocks[-1])
-        weights = last.weights(tokens)[:, :, 0, 1:]  # (B, heads, N)
-        return weights.reshape(*weights.shape[:2], *self.patches.places)
-
-    def _embedded(self, batch: Tensor) -> Tensor:
-        patches = self.patches(batch)
-        summary = self.summary.expand(len(batch), -1, -1)
-        return torch.cat([summary, patches], dim=1) + self.where
-
-    def _tokens(self, batch: Tensor) -> Tensor:
-        tokens = self._embedded(batch)
-        for block in self.blocks:
-            tokens = block(tokens)
-        normalised: Tensor = self.norm(tokens)
-        return normalised
+        looks: Tensor = self.encoder.reading(batch)[1]
+        return looks
 
 
 @register("vit-mini")
