@@ -7,9 +7,11 @@ from raravis.errors import DataError
 from raravis.evaluation import (
     Known,
     evaluate,
+    evaluate_frames,
     inside,
     judge_rows,
     labelled_events,
+    rare_frames,
     read_events,
 )
 from raravis.series.rows import Series
@@ -159,3 +161,45 @@ def test_series_without_labels_say_what_to_give():
         DataError, match=r"no recording says .* give the known events as EVENTS.csv"
     ):
         labelled_events(source, source.recordings)
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Two cameras with three pictures each; the scorer is sure of b/1.png alone."""
+    with Store.create(tmp_path / "run") as store:
+        for number, scores in enumerate(([0.1, 0.2, 0.3], [0.0, 9.0, 0.4])):
+            recording = Recording("ab"[number], "ab"[number], 3.0, 1.0)
+            store.add_recording(recording)
+            windows = Windows.of(number, [0, 1, 2], [1, 2, 3])
+            judged = {"patches": (np.array(scores), np.ones(3))}
+            names = [f"{frame}.png" for frame in range(3)]
+            store.append(recording, 3.0, {"windows": Rows(windows, judged, names=names)})
+        yield store
+
+
+def test_rare_pictures_are_named_with_their_camera_where_it_matters(album, tmp_path):
+    table = tmp_path / "rare.csv"
+    table.write_text("frame\n1.png\n")
+    assert rare_frames(table, album).tolist() == [False, True, False] * 2
+    table.write_text("recording,frame,rare\nb,1.png,1\na,0.png,0\n")
+    rare = rare_frames(table, album)
+    assert rare.tolist() == [False] * 4 + [True, False]
+    sure, chance = evaluate_frames(album, rare)
+    assert sure["auroc"] == sure["ap"] == 1.0 and sure["told apart"] == "1 rare / 5 other pictures"
+    assert chance["scorer"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("start_s,end_s\n0,1\n", "must name the rare pictures in a column `frame`"),
+        ("frame\n7.jpg\n", r"1 pictures that are not in the run, such as '7.jpg': the run calls"),
+    ],
+)
+def test_pictures_that_are_not_there_are_refused(album, tmp_path, text, message):
+    (tmp_path / "rare.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        rare_frames(tmp_path / "rare.csv", album)

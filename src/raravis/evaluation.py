@@ -78,6 +78,54 @@ def read_events(path: Path, recordings: Sequence[Recording]) -> Known:
     return Known(Windows(index.astype(np.int32), *times), rare)
 
 
+def rare_frames(path: Path, store: Store) -> BoolArray:
+    """Which pictures (N,) of a run are rare, from a CSV with a column frame[, recording][, rare].
+
+    Pictures that it does not name, or with rare = 0, are ordinary. Raises DataError where a column
+    or a picture is missing.
+    """
+    try:
+        table = pd.read_csv(path, dtype={"frame": str, "recording": str})
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the pictures in {path}: {error}") from error
+    if "frame" not in table.columns:
+        raise DataError(
+            f"{path} must name the rare pictures in a column `frame`, as {store.folder} calls "
+            f"them; got columns {', '.join(map(str, table.columns))}"
+        )
+    recordings = [recording.name for recording, _ in store.recordings()]
+    of = [recordings[number] for number in store.windows("windows").recording]
+    own = pd.DataFrame({"recording": of, "frame": store.names("windows")})
+    keys = [name for name in ("recording", "frame") if name in table.columns]
+    known = pd.MultiIndex.from_frame(own[keys])
+    named = pd.MultiIndex.from_frame(table[keys])
+    if len(strangers := table.loc[~named.isin(known), "frame"]):
+        raise DataError(
+            f"{path} names {len(strangers)} pictures that are not in the run, such as "
+            f"{strangers.iloc[0]!r}: the run calls them like {own.frame.iloc[0]!r}"
+        )
+    rare = named if "rare" not in table.columns else named[table["rare"].to_numpy() == 1]
+    return np.asarray(known.isin(rare))
+
+
+def evaluate_frames(store: Store, rare: BoolArray, seed: int = 0) -> list[Row]:
+    """One row for each scorer of pictures, brightness among them, and one for chance."""
+    scores = {name: store.scores("windows", name)[0] for name in store.scorers("windows")}
+    scores["random"] = np.random.default_rng(seed).random(len(rare))
+    told = f"{int(rare.sum())} rare / {int((~rare).sum())} other pictures"
+    return [{"scorer": n, "told apart": told, **ranked(rare, s)} for n, s in scores.items()]
+
+
+def ranked(labels: BoolArray, scores: FloatArray, rounds: int = 200) -> Row:
+    """AUROC and average precision with 95 % intervals; None where all or none are rare."""
+    row: Row = {"auroc": None, "ap": None}
+    if 0 < labels.sum() < len(labels):
+        for key, metric in (("auroc", auroc), ("ap", average_precision)):
+            low, high = bootstrap_interval(metric, labels, scores, rounds=rounds)
+            row |= {key: metric(labels, scores), f"{key}_95": f"{low:.2f}–{high:.2f}"}
+    return row
+
+
 def labelled_events(source: RowSource, recordings: Sequence[Recording]) -> Known:
     """Known events of series whose own files say which rows are anomalous.
 
@@ -149,9 +197,7 @@ def judge_rows(
     row: Row = {"scorer": name, "rows": f"{labels.sum():,} of {len(labels):,}"}
     if not 0 < labels.sum() < len(labels):
         return row
-    for key, metric in (("auroc", auroc), ("ap", average_precision)):
-        low, high = bootstrap_interval(metric, labels, scores, rounds=100)
-        row |= {key: metric(labels, scores), f"{key}_95": f"{low:.2f}–{high:.2f}"}
+    row |= ranked(labels, scores, rounds=100)
     row["vus_pr"] = vus_pr(labels, scores)
     for share in shares:
         alarms = scores > np.quantile(scores[~labels], 1 - share, method="higher")
@@ -184,11 +230,7 @@ def judge(
     else:
         labels, values = inside(windows, wanted), scores
         against = f"{int(labels.sum())} / {int((~labels).sum())} windows"
-    row: Row = {"scorer": name, "told apart": against, "auroc": None, "ap": None}
-    if 0 < labels.sum() < len(labels):
-        for key, metric in (("auroc", auroc), ("ap", average_precision)):
-            low, high = bootstrap_interval(metric, labels, values, rounds=200)
-            row |= {key: metric(labels, values), f"{key}_95": f"{low:.2f}–{high:.2f}"}
+    row: Row = {"scorer": name, "told apart": against, **ranked(labels, values)}
     found = recall_at_false_alarms(windows, scores, wanted, hours, np.asarray(per_hour, float))
     return row | {
         f"recall at {rate:g}/h": float(share) for rate, share in zip(per_hour, found, strict=True)

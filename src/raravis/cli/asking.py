@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,8 @@ def scores(
 def evaluate(
     run: Run,
     events: Annotated[
-        Path | None, typer.Argument(help="CSV: start_s,end_s[,recording][,rare].")
+        Path | None,
+        typer.Argument(help="CSV: start_s,end_s[,recording][,rare]; of pictures frame[,...]."),
     ] = None,
     false_alarms_per_hour: Annotated[
         list[float], typer.Option("--per-hour", help="Sound: false alarms to allow; repeatable.")
@@ -56,16 +57,21 @@ def evaluate(
 
     Where EVENTS.csv has a column `rare` (0 or 1), rare events are told from the other events;
     otherwise events from windows without any. Series are judged row by row, and without EVENTS.csv
-    by the labels that they bring with them. Example: raravis evaluate run events.csv
+    by the labels that they bring with them. Of pictures EVENTS.csv names the rare ones in a column
+    `frame`. Example: raravis evaluate run events.csv
     """
     from raravis import evaluation
     from raravis.detector import Detector, read_model_toml
     from raravis.store import Store
 
-    is_series = read_model_toml(run)["detector"].get("kind") == "series"
+    kind = read_model_toml(run)["detector"].get("kind", "sound")
+    is_series = kind == "series"
     if events is None and not is_series:
-        raise ParameterError("recordings of sound bring no labels: give EVENTS.csv")
+        raise ParameterError(f"recordings of {kind} bring no labels: give EVENTS.csv")
     with Store.open(run) as store:
+        if events is not None and store.names("windows") is not None:
+            _show(evaluation.evaluate_frames(store, evaluation.rare_frames(events, store)), as_json)
+            return
         recordings = [recording for recording, _ in store.recordings()]
         if events is not None:
             known = evaluation.read_events(events, recordings)
@@ -76,6 +82,10 @@ def evaluate(
             rows = evaluation.evaluate_rows(store, known, false_rows)
         else:
             rows = evaluation.evaluate(store, known, false_alarms_per_hour)
+    _show(rows, as_json)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         console.print_json(rows)
     else:

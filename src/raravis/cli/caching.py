@@ -40,7 +40,7 @@ def cache(
     from raravis.caching.building import Part
     from raravis.caching.opening import written
     from raravis.detector import Detector
-    from raravis.sources import RowSource
+    from raravis.sources import FrameSource, RowSource
 
     part = Part() if shard is None else Part.parse(shard)
     detector = Detector.for_recordings(paths, config or {})
@@ -49,6 +49,9 @@ def cache(
         tell_remarks(source.remarks)
         if isinstance(source, RowSource):
             console.tell(_not_for_series(source))
+            return
+        if isinstance(source, FrameSource):
+            console.tell("pictures are read where they lie: there is nothing to cache")
             return
         order = detector.sense.cache_order(source, dtype)  # type: ignore[attr-defined]
         made = written(out, order, part, progress)

@@ -53,6 +53,11 @@ def scan(
         raise ParameterError(f"trials must be at least 1, got {trials}")
     config, events = labels_apart(config or {})
     detector = Detector.for_recordings(paths, config)
+    if detector.kind not in ("sound", "series"):
+        raise ParameterError(
+            f"scan tries settings on sound and on series, these are {detector.kind}: compare a few "
+            "with raravis detect --set ... and raravis evaluate instead"
+        )
     config = {"kind": detector.kind, **config}
     ranges = [Range.parse(text) for text in range_ or ()] or usual(detector.kind, detector.config)
     study.check(ranges, config)

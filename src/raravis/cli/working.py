@@ -61,8 +61,9 @@ def detect(
 ) -> None:
     """Learn from recordings, score them, and report what is rare: the main job.
 
-    Sound or series, the files tell. Example: raravis detect recordings/ --out run, or
-    raravis detect plant.csv --out run
+    Sound, series or images, the files tell. Example: raravis detect recordings/ --out run,
+    raravis detect plant.csv --out run, raravis detect camera/ --out run, or pairs of two cameras,
+    raravis detect optical/ thermal/ --kind pairs --out run
     """
     learned = learn(paths, out, overwrite, config or {}, track, cache, keep=keep, every_s=every)
     if learned is None:
@@ -255,10 +256,11 @@ def finish(run: Path, detector: Detector, page: Path | None, strict: bool, as_js
     else:
         title = "1 rare event" if len(events) == 1 else f"{len(events)} rare events"
         title += ", the first 20" if len(events) > 20 else ""
+        named = "frame" in events.columns
         console.print_table(
-            ["rank", "recording", "when", "length", "score", "p"],
+            ["rank", "recording", *(["frame"] if named else []), "when", "length", "score", "p"],
             [
-                [e.rank, e.recording, when(e.start_time, e.start_s),
+                [e.rank, e.recording, *([e.frame] if named else []), when(e.start_time, e.start_s),
                  how_long(e.end_s - e.start_s), e.score, f"{e.p_value:.2g}"]
                 for e in events.head(20).itertuples()
             ],
