@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from crew import ROWS, SHARES, STOPS, drawn, everything, lose, taught, together
 from raravis import distributed
@@ -142,6 +146,40 @@ def test_processes_that_do_not_find_each_other_say_so(monkeypatch: pytest.Monkey
         distributed.joined(patience_s=1),
     ):
         pass
+
+
+# --- started again by torchrun, whose board keeps what was written before -------------------------
+
+
+def agree(board: dist.Store, delays_s: Sequence[float], patience_s: float = 20) -> list[str]:
+    """The name that each of several processes, come after so long, calls their meeting by."""
+
+    def come(rank: int) -> str:
+        time.sleep(delays_s[rank])
+        world = World(rank, len(delays_s), rank, "127.0.0.1", 29500)
+        return distributed.agreed_name(board, world, patience_s)
+
+    with ThreadPoolExecutor(len(delays_s)) as pool:
+        return list(pool.map(come, range(len(delays_s))))
+
+
+@pytest.mark.parametrize("delays_s", [(0, 0.2, 0), (0.2, 0, 0.1), (0, 0, 0)])
+def test_processes_started_again_meet_each_other_and_none_of_those_before(
+    delays_s: tuple[float, ...],
+) -> None:
+    board = dist.HashStore()
+    names = [agree(board, delays_s) for _ in range(3)]
+    names.append(agree(board, delays_s[:2]))  # fewer than before
+    assert [len(set(meeting)) for meeting in names] == [1, 1, 1, 1]
+    assert len({meeting[0] for meeting in names}) == 4
+
+
+def test_who_does_not_come_again_is_not_taken_for_the_one_that_was_there() -> None:
+    board = dist.HashStore()
+    agree(board, (0, 0))
+    with pytest.raises(RuntimeError, match=r"processes \[1\] did not come within 0\.1 s"):
+        distributed.agreed_name(board, World(0, 2, 0, "127.0.0.1", 29500), patience_s=0.1)
+    assert len(set(agree(board, (0, 0.1)))) == 1  # though another one began and did not end
 
 
 # --- together ------------------------------------------------------------------------------------

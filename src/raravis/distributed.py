@@ -10,10 +10,12 @@ RunError at their next word to it.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -24,6 +26,9 @@ from torch.autograd.function import once_differentiable
 from raravis.errors import RunError
 from raravis.windows import FloatArray, IntArray
 from raravis.world import World, read_world
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 PATIENCE_S = 900.0
 
@@ -54,11 +59,10 @@ def joined(patience_s: float = PATIENCE_S) -> Iterator[World]:
     cards = torch.cuda.device_count()
     if cards:  # where a process sees only one, that is its own
         torch.cuda.set_device(world.local_rank if cards > 1 else 0)
-    host = f"[{world.address}]" if ":" in world.address else world.address
     with _talking():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if cards else "gloo",
-            init_method=f"tcp://{host}:{world.port}",
+            **_meeting_place(world, patience_s),
             rank=world.rank,
             world_size=world.size,
             timeout=timedelta(seconds=patience_s),
@@ -67,6 +71,52 @@ def joined(patience_s: float = PATIENCE_S) -> Iterator[World]:
         yield world
     finally:  # where it raised, this closes the line, and the others notice
         dist.destroy_process_group()
+
+
+def _meeting_place(world: World, patience_s: float) -> dict[str, Any]:
+    """Where the processes tell each other their addresses, in the words of torch.distributed.
+
+    torchrun has a board of its own for this, which keeps what is written on it when processes are
+    started again; else process 0 opens one.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        host = f"[{world.address}]" if ":" in world.address else world.address
+        return {"init_method": f"tcp://{host}:{world.port}"}
+    patience = timedelta(seconds=patience_s)
+    board = dist.TCPStore(  # type: ignore[attr-defined]
+        world.address, world.port, is_master=False, timeout=patience
+    )
+    name = agreed_name(board, world, patience_s)
+    return {"store": dist.PrefixStore(name, board)}  # type: ignore[attr-defined]
+
+
+def agreed_name(board: Store, world: World, patience_s: float) -> str:
+    """A name that the processes of this world have in common, and none before them on this board.
+
+    Whoever reads there the address of a process that was killed calls it in vain, and how often
+    processes were started again, not all machines count alike. So each process takes a name that
+    is new. Process 0 tells its own to every name that it finds, of the living and of the dead, and
+    that is the name of all once each of the others has answered to it.
+
+    Raises RuntimeError where one of them does not come in time.
+
+    Source: https://github.com/pytorch/pytorch/issues/135712
+    """
+    own, until = uuid4().hex, time.monotonic() + patience_s
+    if world.rank:
+        board.set(f"raravis/{world.rank}", own)
+        name: str = board.get(own).decode()
+        board.set(f"{name}/{world.rank}", "here")
+        return name
+    missing = list(range(1, world.size))
+    while missing := [rank for rank in missing if not board.check([f"{own}/{rank}"])]:
+        if time.monotonic() > until:
+            raise RuntimeError(f"processes {missing} did not come within {patience_s:g} s")
+        for rank in missing:
+            if board.check([f"raravis/{rank}"]):
+                board.set(board.get(f"raravis/{rank}").decode(), own)
+        time.sleep(0.02)
+    return own
 
 
 @contextmanager
