@@ -23,9 +23,9 @@ _POSITION = re.compile(r"_position(\d+)(?!\d)", re.IGNORECASE)
 _SUFFIX = re.compile(r"(\.(jpe?g|png|tiff?|csv|gz|rgb|celsius|thermal|npy))+$", re.IGNORECASE)
 _SIZE = re.compile(r"\d+x\d+|\d+bit")
 _CAMERA_WORDS = frozenset(
-    "rgb,optical,visible,vis,colour,color,thermal,celsius,infrared,ir,left,right,radiometric,"
-    "camera,cam,image,images,img,frame,frames".split(",")
-)
+    ["rgb", "optical", "visible", "vis", "colour", "color", "thermal", "celsius", "infrared", "ir",
+     "left", "right", "radiometric", "camera", "cam", "image", "images", "img", "frame", "frames"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
