@@ -547,6 +547,18 @@ def test_series_run_from_left_to_right_channel_below_channel() -> None:
     np.testing.assert_array_equal(as_plane(window), [[1, 2, 3], [4, 5, 6]])
 
 
+def test_a_picture_stands_upright_in_its_colours_and_a_thermal_one_below_it():
+    window = np.arange(2 * 3 * 4.0).reshape(4, 2, 3)
+    plane = as_plane(window, upright=True)
+    assert plane.shape == (4, 3, 3)
+    np.testing.assert_array_equal(plane[0, 0], window[:3, 0, 0])
+    np.testing.assert_array_equal(plane[2, :, 1], window[3, 0])
+    np.testing.assert_array_equal(as_plane(window[:1], upright=True), window[0])
+    whole = compared(window[None, :3], window[None, :3], upright=True)
+    assert whole[0, 0, 2] > whole[0, 0, 0]  # the third colour is the strongest
+    assert as_picture(window, upright=True).shape == (4, 3)
+
+
 def test_the_same_value_has_the_same_colour_above_and_below() -> None:
     windows = np.random.default_rng(0).normal(size=(3, 1, 64, 50)).astype(np.float32)
     whole = compared(windows, windows)

@@ -34,6 +34,7 @@ class Journal:
     remark    told what went wrong without ending the training; warns where nobody is named.
     places    what is known of windows by their number, such as recording and time: columns for the
               map that trackers draw; None where nothing is.
+    upright   windows are pictures, whose first row is their top.
     cache     folder of the cache from which windows are read; None cuts them from recordings.
     """
 
@@ -45,6 +46,7 @@ class Journal:
     note: Note = unnoted
     remark: Callable[[str], None] = warn
     places: Callable[[IntArray], dict[str, Sequence[Any]]] | None = None
+    upright: bool = False
     cache: Path | None = None
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ from raravis.windows import FloatArray, Windows
 
 APART = -0.5  # seconds: frames without a clock that touch are still events of their own
 DEFAULT = "image-blocks"
+ALARMS = 0.005  # share of ordinary frames that may alarm: one or two a day of a frame in 5 minutes
 
 
 @register("images")
@@ -46,7 +47,7 @@ class ImageSense(Sense):
     scorer     what makes the score; by default what was measured to find most with the model.
     explainer  the network that shows, beside a closed form, what was expected instead; "none" for
                none. Where the model is a network, it explains itself.
-    threshold  "tail" (p=0.001), "quantile" or "rate" (per_hour=..., for frames that are dated).
+    threshold  "tail" (p=0.005), "quantile" or "rate" (per_hour=..., for frames that are dated).
     source, training
                options of `ImageSource` (of pairs, `PairSource`) and `Training`.
     frames     what networks see: pictures whose longer side is `side` pixels at most.
@@ -78,11 +79,14 @@ class ImageSense(Sense):
         closed_form = _is_a(ImageModel, model["name"])
         explained = closed_form and explainer["name"] != "none"
         usual = "rate" if isinstance(threshold, dict) and "per_hour" in threshold else "tail"
+        threshold = named(threshold, usual)
+        if threshold["name"] == "tail":
+            threshold = {"p": ALARMS, **threshold}
         self.config = {
             "model": completed(models, model, "model", seed),
             "scorer": completed(scorers, _scorer(scorer, model["name"]), "scorer", seed),
             "explainer": completed(models, explainer, "explainer", seed) if explained else "none",
-            "threshold": completed(thresholds, named(threshold, usual), "threshold", seed),
+            "threshold": completed(thresholds, threshold, "threshold", seed),
             "source": complete(sources.get(self.opens), source or {}, "source"),
             "frames": complete(_frames, frames or {}, "frames"),
             "training": complete(Training, {"seed": seed, **(training or {})}, "training"),
@@ -151,7 +155,7 @@ class ImageSense(Sense):
         settings = self.config["learn"]
         most = settings["frames"] if self.network != "none" else settings["pictures"]
         pictures, windows = take_pictures(source, most, settings["first"], journal.progress)
-        told = replace(journal, places=places(windows, source.recordings))
+        told = replace(journal, places=places(windows, source.recordings), upright=True)
         for layer in self.layers.values():
             if isinstance(layer, PictureLayer):
                 some = pictures.some(settings["pictures"])

@@ -130,7 +130,8 @@ class Tracking:
             "loss": losses.tolist(),
             "kept": ["yes" if one else "no" for one in kept[rows]],
         }
-        pictures = self._each(rows, lambda part: np.stack([as_picture(w) for w in part]))
+        upright = self.journal.upright
+        pictures = self._each(rows, lambda part: np.stack([as_picture(w, upright) for w in part]))
         embedding = self._each(rows, lambda part: self._seen("embedding", part))
         atlas = Atlas(embedding, columns, pictures)
         self._tell(lambda tracker: tracker.atlas(epoch, atlas))
@@ -139,7 +140,7 @@ class Tracking:
         if type(self.network).reconstruct is Network.reconstruct:
             return  # it does not reconstruct
         windows = self.windows[self._pictured].astype(np.float32)
-        picture = compared(windows, self._seen("rebuilt", windows))
+        picture = compared(windows, self._seen("rebuilt", windows), self.journal.upright)
         self._tell(lambda tracker: tracker.picture(epoch, picture))
 
     def _seen(self, what: str, windows: FloatArray) -> FloatArray:
