@@ -12,6 +12,7 @@ from raravis.cli.working import Json, Overwrite, Paths, Run
 
 if TYPE_CHECKING:
     from raravis.labelling import Labelled
+    from raravis.monitoring import Watched
 
 Layer = Annotated[
     str | None, typer.Option(help="Layer of the run, such as windows, segments, frames, pictures.")
@@ -84,4 +85,69 @@ def _whole(value: float) -> float | int:
     return int(value) if value == int(value) and value >= 1 else value
 
 
-VERBS = (embed,)
+def monitor(
+    run: Run,
+    paths: Paths,
+    then: Annotated[
+        list[Path] | None, typer.Option(help="Other recordings, after a switch; repeatable.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Windows that are looked at together.")] = 64,
+    out: Annotated[Path | None, typer.Option(help="Folder; default RUN/monitoring.")] = None,
+    layer: Layer = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Follow every term of a trained model over time, and how each moves where others follow.
+
+    Nothing is learned. Writes windows.csv, batches.csv, moves.csv and terms.png. Example:
+    raravis monitor run held-back/ --then other/
+    """
+    import dataclasses
+
+    import pandas as pd
+
+    from raravis import monitoring
+    from raravis.detector import Detector
+    from raravis.durable import write_atomically
+
+    detector = Detector.load(run)
+    before, after = detector.open(paths), detector.open(then) if then else None
+    with console.showing_progress() as progress:
+        watched = monitoring.watch(
+            detector, before, after, batch=batch, layer=layer, seed=seed, progress=progress
+        )
+    moves = monitoring.moves(watched, seed)
+    said, table = monitoring.said(moves), [dataclasses.asdict(move) for move in moves]
+    folder = out or run / "monitoring"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "windows.csv": watched.windows.to_csv(index=False),
+        "batches.csv": watched.batches.to_csv(index=False),
+        "moves.csv": pd.DataFrame(table, columns=_FIELDS).to_csv(index=False),
+        "terms.png": monitoring.picture(watched),
+        "summary.txt": "\n".join(said) + "\n",
+    }
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    if as_json:
+        console.print_json({"out": str(folder), "said": said, "moves": table})
+    else:
+        _print_moves(watched, table, said)
+        console.out.print(f"picture: {folder / 'terms.png'}", soft_wrap=True)
+    for source in (before, *([after] if after is not None else [])):
+        console.list_skipped(source.skipped)
+
+
+_FIELDS = ["term", "per", "before", "after", "deviations", "auroc", "low", "high", "rows_before",
+           "rows_after"]  # fmt: skip
+
+
+def _print_moves(watched: Watched, table: list[dict[str, Any]], said: list[str]) -> None:
+    if table:
+        title = f"layer {watched.layer}, batches of {watched.batch}: before and after the switch"
+        console.print_table(_FIELDS, [[row[name] for name in _FIELDS] for row in table], title)
+    for sentence in said:
+        console.out.print(sentence, soft_wrap=True, highlight=False)
+
+
+VERBS = (embed, monitor)
