@@ -1,10 +1,15 @@
 """What several tests share: a small dawn chorus on disk, and a run made from it."""
 
+import os
+
 import pytest
 import soundfile
 from hypothesis import settings
 
 from raravis.sound.synthesis import RATE_HZ, dawn_chorus
+
+# Networks are small here and gain nothing from more; heeded by what is loaded from here on.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("seeded", derandomize=True, deadline=None)  # same examples every time
 settings.load_profile("seeded")
