@@ -20,7 +20,8 @@ def explain(
     """Everything that stands in the report of a run folder."""
     folder = Path(folder)
     detector = Detector.load(folder)
-    explainer = importlib.import_module(f"raravis.explain.{detector.kind}").Explainer
+    kind = "images" if detector.kind == "pairs" else detector.kind
+    explainer = importlib.import_module(f"raravis.explain.{kind}").Explainer
     with Store.open(folder) as store:
         page: report.Report = explainer(folder, detector.sense, store).everything(
             most_events, neighbours, progress

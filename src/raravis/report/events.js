@@ -32,7 +32,8 @@ const events = (() => {
 
   // A frame is called by its time where that is known, else by its name.
   function titleOf(event, recording, clocked) {
-    if (clocked) return [clockOf(timeAt(recording, event.peak_s)), dateOf(timeAt(recording, event.peak_s))];
+    const time = timeAt(recording, event.original.start_s);
+    if (clocked) return [clockOf(time), dateOf(time)];
     return [baseName(event.original.frame?.name ?? nameAt(recording, event.peak_s)), `frame ${frameNumber(event.peak_s)}`];
   }
 

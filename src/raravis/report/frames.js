@@ -126,6 +126,7 @@ const frames = (() => {
     if (photo.thermal) Photo.seen.observe(photo.box);
     const made = element("figure", { class: role }, element("figcaption", {}, element("span", {}, title), scale), photo.box);
     made.style.maxWidth = photo.box.style.maxWidth;
+    if (parseFloat(made.style.maxWidth) < 230) made.classList.add("narrow");
     return made;
   }
 
