@@ -38,8 +38,7 @@ _TURNS = {
 """What brings a picture of each EXIF orientation upright; from 5 on the sides are exchanged."""
 _BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError,
-    TypeError, OverflowError, ZeroDivisionError, AttributeError, Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
+    TypeError, OverflowError, ZeroDivisionError, AttributeError,
 )  # fmt: skip
 """What the decoders raise on files that are not what they say."""
 
@@ -164,7 +163,7 @@ def _opened(source: Path | bytes, name: str) -> Iterator[Image.Image]:
         raise
     except MemoryError:
         raise RecordingError(name, "is too large for the memory of this machine") from None
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RecordingError(name, f"is refused, it may be a bomb: {error}") from None
     except _BROKEN as error:
         raise RecordingError(name, _reason(error)) from None
@@ -203,7 +202,7 @@ def _flat(image: Image.Image, wanted: str) -> Image.Image:
     it stands for; transparency is dropped."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         return image.convert("I").convert("F") if image.mode != "F" else image
-    if image.mode in ("P", "PA"):
+    if image.mode in ("P", "PA", "LAB"):
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     return image.convert(wanted)
 

@@ -25,7 +25,7 @@ MOST_MEMBER_BYTES = 2**29  # of one picture in a zip archive
 MOST_ARRAY_BYTES = 2**33  # of one array in memory
 MOST_RATIO, SMALL_BYTES = 250, 2**24  # unpacked over packed, of members larger than that
 
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, KeyError, RuntimeError)
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class Places:
         self._path: Path | None = None
         self._member = ""
         self._open: Any = None
+        self._broken: RecordingError | None = None
 
     def source(self, place: Place) -> Path | bytes:
         """A file that can be opened, or the bytes of a member. Raises RecordingError."""
@@ -68,9 +69,16 @@ class Places:
 
     def array(self, place: Place) -> FloatArray:
         """The row of an array as (C, H, W), in the numbers it has. Raises RecordingError."""
-        with _named(str(place.path)):
-            array = self._of(place, lambda: _load(place.path, place.member))
-        return channels_first(array[place.row])
+        if self._broken is not None and self._broken.path == str(place.path):
+            raise self._broken
+        try:
+            with _named(str(place.path)):
+                array = self._of(place, lambda: _load(place.path, place.member))
+                picture: FloatArray = array[place.row]
+        except RecordingError as error:
+            self._broken = error  # so that it is not unpacked again for each of its rows
+            raise
+        return channels_first(picture)
 
     def _of(self, place: Place, opener: Any) -> Any:
         key = place.member if place.row >= 0 else ""
