@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ class Predictive(Network):
                 each window (of clips any whole number from the least to the largest); the term is
                 the mean over all.
     context     in (0, 1): share of a clip that is the present.
-    backbone    one of `backbones.names()`.
+    backbone    one of `backbones.names()`, with
+    options     of its own.
     grid        >= 1: places along each side over which maps are averaged apart. With 1 the branch
                 knows what is there; with more, also where, which is what moves.
     embedding   D, >= 1.
@@ -85,6 +87,7 @@ class Predictive(Network):
         offsets: Sequence[float] | None = None,
         context: float = 0.3,
         backbone: str = "resnet-small",
+        options: Mapping[str, Any] | None = None,
         grid: int = 4,
         embedding: int = 128,
         hidden: int = 256,
@@ -114,7 +117,7 @@ class Predictive(Network):
             self.offsets = _moments(offsets, self.shape[0], split)
             self.places = list(range(len(self.offsets)))
             seen = (split, *self.shape[1:])
-        self.branch = _Branch(seen, backbone, grid, embedding)
+        self.branch = _Branch(seen, backbone, options or {}, grid, embedding)
         self.trailing = _without_gradient(self.branch)
         self.predictor = nn.Sequential(
             nn.Linear(embedding + 1 + 2 * WAVES, hidden), nn.LayerNorm(hidden), nn.ReLU(),
@@ -169,6 +172,15 @@ class Predictive(Network):
         """Of the present: what foretells, and the backbone's own."""
         present = self.present(batch)
         return {"embedding": self.branch(present), "backbone": self.branch.backbone(present)}
+
+    def batch_terms(self, batch: Tensor) -> dict[str, Tensor]:
+        """The mean error of a batch, and its variance and covariance terms, unweighted."""
+        present = self.branch(self.present(batch))
+        return {
+            "prediction": self._errors(batch, present).mean(),
+            "variance": variance(present),
+            "covariance": covariance(present),
+        }
 
     def foretell(self, batch: Tensor, offset: float) -> Foretold:
         """What is foretold `offset` later, what came, and what was there; offset is one of
@@ -234,9 +246,16 @@ class Predictive(Network):
 class _Branch(nn.Module):
     """Pictures (B, C, H, W) -> embeddings (B, D)."""
 
-    def __init__(self, shape: tuple[int, ...], backbone: str, grid: int, embedding: int) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        backbone: str,
+        options: Mapping[str, Any],
+        grid: int,
+        embedding: int,
+    ) -> None:
         super().__init__()
-        self.backbone = backbones.create(backbone, shape=shape)
+        self.backbone = backbones.create(backbone, shape=shape, **options)
         self.grid = (1, 1)
         if grid > 1:
             with torch.no_grad():
