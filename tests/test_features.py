@@ -50,6 +50,7 @@ def naive_power(samples: np.ndarray, rate_hz: int, features: LogMel, frame: int)
 # --------------------------------------------------------------------------- against librosa
 
 
+@pytest.mark.slow  # librosa compiles itself for 20 s where it was never used before
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 @pytest.mark.parametrize(
     ("rate_hz", "options"),
