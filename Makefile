@@ -1,6 +1,6 @@
 # Two commands do everything on a fresh machine with Python 3.11 or newer:
-#   make demo   makes sound and series of its own, finds what is rare in them, writes demo/report.html
-#               and demo/series/report.html
+#   make demo   makes sound, series and pictures of its own, finds what is rare in them, writes
+#               demo/report.html, demo/series/report.html and demo/images/report.html
 #   make test   checks style, types and behaviour
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,7 @@ TESTS ?= -m "not slow"
 demo: .venv/ready
 	$(BIN)/raravis demo --out demo --overwrite
 	$(BIN)/raravis demo --kind series --out demo/series --overwrite
+	$(BIN)/raravis demo --kind images --out demo/images --overwrite
 
 test: .venv/ready
 	$(BIN)/ruff check
