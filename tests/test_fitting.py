@@ -178,7 +178,7 @@ def undisturbed(recordings, tmp_path_factory) -> Path:
 
 def wait_for_checkpoint(run: Path, process: subprocess.Popen, after: int = 0) -> int:
     """The step of a checkpoint later than `after`."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while time.monotonic() < until and process.poll() is None:
         steps = [int(path.stem) for path in run.rglob("[0-9]*.pt")]
         if steps and max(steps) > after:
@@ -229,10 +229,6 @@ def test_a_full_disk_is_told_and_costs_nothing_that_was_kept(recordings, undistu
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "RARAVIS_RESTARTS" not in os.environ,
-    reason="torchrun gives up on a busy machine: set RARAVIS_RESTARTS where nothing else runs",
-)
 def test_a_killed_rank_is_started_again_by_torchrun(recordings, tmp_path):
     run, whole = tmp_path / "run", tmp_path / "whole"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
