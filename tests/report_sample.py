@@ -394,7 +394,7 @@ def picture_report(
                 recording, start_s[k], start_s[k] + every_s, scores[recording, k],
                 frame=Frame(f"sky_{k:04d}.jpg", views(kind, sky(rng, size), cameras=cameras)),
             )
-            for k in (3, 5, 8)
+            for k in range(min(3, frames))
         ]  # fmt: skip
         time = began + timedelta(seconds=float(start_s[at]))
         found.append(
@@ -424,7 +424,7 @@ def picture_report(
     total = frames * recordings
     rows = np.unique(np.linspace(0, total - 1, thumbnails).astype(int))
     small = [np.moveaxis(sky(rng, (30, 40)), 0, 2) for _ in rows[:64]]
-    sheet = np.stack([small[k % len(small)] for k in range(len(rows))])
+    sheet = np.array([small[k % len(small)] for k in range(len(rows))])
     coords = rng.normal(size=(total, 3)) * [3, 2, 1]
     return Report(
         title="What is rare in the sky",

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from raravis.explain.reasons import joined
 from raravis.windows import FloatArray
 
 EVERYWHERE = 0.5  # of the picture, from which on no place is named
@@ -74,7 +75,7 @@ def ranks_said(shares: Mapping[str, float]) -> str:
     said = f"It is stranger than {_share(most)} by {SCORES.get(first, first)}"
     said += "".join(f", than {share:.1%} by {SCORES.get(name, name)}" for name, share in others)
     rest = [SCORES.get(name, name) for name, _ in named[len(high) :]]
-    return f"{said}; less so by {' and '.join(rest)}." if rest else f"{said}."
+    return f"{said}; less so by {joined(rest)}." if rest else f"{said}."
 
 
 def _share(share: float) -> str:
