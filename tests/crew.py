@@ -31,6 +31,7 @@ from raravis.training import Training
 
 Answers = dict[str, Any]
 ROWS, SHAPE = 10, (1, 16, 13)
+PAIR = (2, 16, 13)  # what every registered network takes, also one that sees by two cameras
 NETWORKS = [
     name
     for name in models.names()
@@ -163,14 +164,14 @@ def exactly(own: slice) -> Iterator[None]:
         yield
 
 
-def one_step(network: Network, shares: list[int]) -> Answers:
+def one_step(network: Network, shares: list[int], shape: tuple[int, ...] = SHAPE) -> Answers:
     """Gradients, statistics, and weights after one step, as training makes it."""
     network.train().to(memory_format=torch.channels_last)
     own = own_rows(shares)
     optimiser = torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)
     share = distributed.size() / ROWS
     with exactly(own):
-        parts = network.parts(drawn(ROWS, *SHAPE)[own])
+        parts = network.parts(drawn(ROWS, *shape)[own])
         sum(p.sum() * share if p.ndim else p for p in parts.values()).backward()
     distributed.average_gradients(network.parameters())
     optimiser.step()
@@ -189,13 +190,27 @@ def steps(shares: list[int]) -> Answers:
             made[part] = one_step(Coupled(part), shares)
     for name in NETWORKS:
         with seeded(0):
-            network = models.create(name, shape=SHAPE).double()
-        made[name] = one_step(network, shares)
+            network = models.create(name, shape=PAIR).double()
+        made[name] = one_step(network, shares, PAIR)
     return made
 
 
-def history_of(training: Training, network: Network, journal: Journal) -> Answers:
-    history = training.fit(network, windows(), journal=journal)
+def steps_of(folder: Path, kinds: list[tuple[str, Answers, tuple[int, ...]]]) -> Answers:
+    """One step of networks by name, options and shape; the processes share a batch unevenly."""
+    made = {}
+    for number, (name, options, shape) in enumerate(kinds):
+        with seeded(0):
+            network = models.create(name, shape=shape, **options).double()
+        made[f"{name} {number}"] = one_step(
+            network, SHARES[distributed.size()][len(SHARES[distributed.size()]) // 2], shape
+        )
+    return made
+
+
+def history_of(
+    training: Training, network: Network, journal: Journal, given: np.ndarray | None = None
+) -> Answers:
+    history = training.fit(network, windows() if given is None else given, journal=journal)
     learned = {name: values.clone() for name, values in network.state_dict().items()}
     return {"weights": learned, "left_out": history.left_out, "looks": history.looks,
             "loss": history.loss, "validation_loss": history.validation_loss,

@@ -17,7 +17,7 @@ from raravis.errors import ParameterError
 from raravis.models.autoencoder import ConvAutoencoder
 from raravis.networks import Network
 
-SHAPE = (1, 16, 13)
+SHAPE = (2, 16, 13)
 NETWORKS = [
     name
     for name in models.names()
@@ -162,5 +162,5 @@ def test_the_autoencoder_refuses_and_says_why(options: dict[str, object], messag
 
 def test_windows_of_another_shape_are_refused() -> None:
     network = ConvAutoencoder(SHAPE, width=4)
-    with pytest.raises(ParameterError, match=r"windows of 1 x 16 x 13, got 1 x 16 x 12: build one"):
+    with pytest.raises(ParameterError, match=r"windows of 2 x 16 x 13, got 1 x 16 x 12: build one"):
         network.loss(batch_of(2, (1, 16, 12)))

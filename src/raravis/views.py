@@ -25,6 +25,7 @@ Shape = tuple[int, int, int]
 Span = tuple[float, float]
 
 GREY = (0.299, 0.587, 0.114)  # what red, green and blue add to brightness (ITU-R BT.601)
+STEPS = 14  # random numbers that make a view of a picture
 BLUR_SIDE = 224  # pixels of the shorter side for which blur is told
 
 
@@ -45,8 +46,9 @@ class Views(ABC):
         """Two views that are always the same: of the left and of the right."""
 
     @abstractmethod
-    def whole(self, batch: Tensor) -> list[Tensor]:
-        """Views whose mean embedding is that of the window."""
+    def whole(self, batch: Tensor) -> Tensor | None:
+        """What is seen of a window where it is not to be compared with itself; None where the fixed
+        views are all there is of it, so that their mean stands for it."""
 
 
 # ----------------------------------------------------------------- pictures
@@ -112,38 +114,43 @@ class Pictures(Views):
 
     def drawn(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Each view drawn by itself."""
-        return self.one(batch), self.one(batch)
+        first, second = _chances(batch, 2, STEPS).unbind(dim=1)
+        return self._one(batch, first), self._one(batch, second)
 
     def fixed(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Full height, left and right, of the area that lies in the middle of `crop`."""
         if self.crop is None:
-            return self._finished(batch), self._finished(batch)
+            return self.plain(batch), self.plain(batch)
         width = torch.full((len(batch),), sum(self.crop) / 2, device=batch.device)
         full, middle = torch.ones_like(width), torch.zeros_like(width)
         left, right = (
-            self._finished(_placed(batch, width, full, side * (1 - width), middle))
-            for side in (-1, 1)
+            self.plain(_placed(batch, width, full, side * (1 - width), middle)) for side in (-1, 1)
         )
         return left, right
 
-    def whole(self, batch: Tensor) -> list[Tensor]:
+    def whole(self, batch: Tensor) -> Tensor | None:
         """The picture itself."""
-        return [self._finished(batch)]
+        return None if self.crop is None else self.plain(batch)
 
     def one(self, batch: Tensor) -> Tensor:
         """One view of each picture (B, C, H, W), of the same shape."""
-        chances = iter(torch.rand(len(batch), 14, device=batch.device).unbind(dim=1))
+        return self._one(batch, _chances(batch, STEPS))
+
+    def plain(self, batch: Tensor) -> Tensor:
+        """The picture itself, normalised where views are."""
+        if not self.normalise:
+            return batch
+        deviation, mean = torch.std_mean(batch, dim=(2, 3), keepdim=True, correction=0)
+        return (batch - mean) / deviation.clamp_min(1e-3)
+
+    def _one(self, batch: Tensor, numbers: Tensor) -> Tensor:
+        """One view of each picture, by numbers (B, STEPS) in [0, 1]."""
+        chances = iter(numbers.unbind(dim=1))
         with torch.no_grad(), torch.autocast(batch.device.type, enabled=False):
             view = self._cut(batch, *(next(chances) for _ in range(5)))
             view = self._recoloured(view, *(next(chances) for _ in range(6)))
             view = self._blurred(view, next(chances), next(chances))
-            return self._finished(_solarised(view, next(chances) < self.solarise))
-
-    def _finished(self, view: Tensor) -> Tensor:
-        if not self.normalise:
-            return view
-        deviation, mean = torch.std_mean(view, dim=(2, 3), keepdim=True, correction=0)
-        return (view - mean) / deviation.clamp_min(1e-3)
+            return self.plain(_solarised(view, next(chances) < self.solarise))
 
     def _cut(
         self, batch: Tensor, area: Tensor, form: Tensor, x: Tensor, y: Tensor, mirror: Tensor
@@ -246,8 +253,8 @@ class Pieces(Views):
         """Left and right end, or two pieces that lie anywhere."""
         if self.apart:
             return self.fixed(batch)
-        chances = torch.rand(len(batch), 2, device=batch.device)
-        starts = (chances * (batch.shape[3] - self.shape[2] + 1)).long()
+        last = batch.shape[3] - self.shape[2]
+        starts = (_chances(batch, 2) * (last + 1)).long().clamp_max(last)
         frames = starts[:, :, None] + torch.arange(self.shape[2], device=batch.device)
         wanted = frames[:, :, None, None, :].expand(-1, -1, *batch.shape[1:3], -1)
         first, second = (torch.gather(batch, 3, wanted[:, view]) for view in (0, 1))
@@ -257,9 +264,9 @@ class Pieces(Views):
         """Left and right end."""
         return batch[..., : self.shape[2]], batch[..., -self.shape[2] :]
 
-    def whole(self, batch: Tensor) -> list[Tensor]:
-        """Left and right end."""
-        return list(self.fixed(batch))
+    def whole(self, batch: Tensor) -> Tensor | None:
+        """Nothing but the two ends: the whole is longer than what is learned from."""
+        return None
 
 
 SOUNDS: dict[str, dict[str, Any]] = {
@@ -293,6 +300,13 @@ def create(name: str, shape: Shape, options: Mapping[str, Any] | None = None) ->
 # ----------------------------------------------------------------- single steps
 
 
+def _chances(batch: Tensor, *shape: int) -> Tensor:
+    """Numbers in [0, 1] for each window, (B, *shape): the ranks of normal ones, which a window
+    gets for itself, whoever shares the batch."""
+    ranks: Tensor = torch.special.ndtr(torch.randn_like(batch.new_empty(len(batch), *shape)))
+    return ranks
+
+
 def _wide(numbers: Tensor) -> Tensor:
     """(B,) as (B, 1, 1, 1)."""
     return numbers[:, None, None, None]
@@ -304,6 +318,8 @@ def _placed(batch: Tensor, width: Tensor, height: Tensor, x: Tensor, y: Tensor) 
     width, height  (B,) of the rectangle, 1 the whole picture; negative mirrors.
     x, y           (B,) of its middle, from -1 (left, top) to 1.
     """
+    if not len(batch):  # for which torch makes no grid
+        return batch
     zero = torch.zeros_like(width)
     rows = [torch.stack([width, zero, x], dim=1), torch.stack([zero, height, y], dim=1)]
     turned = torch.stack(rows, dim=1).to(batch.dtype)  # (B, 2, 3)
