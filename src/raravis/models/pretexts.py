@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import permutations as all_orders
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,16 +41,22 @@ class Rotation(Network):
 
     shape     (C, H, W) or (H, W) of one window.
     backbone  name of what turns a window into numbers; see `backbones`.
+    options   settings of the backbone, by name.
 
     Sources: Gidaris et al. 2018, arXiv:1803.07728; judging by how surely each turn is told: Golan &
     El-Yaniv 2018, arXiv:1805.10917, the simpler of their two scores.
     """
 
-    def __init__(self, shape: tuple[int, int] | Shape, backbone: str = "resnet-small") -> None:
+    def __init__(
+        self,
+        shape: tuple[int, int] | Shape,
+        backbone: str = "resnet-small",
+        options: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         whole = _checked(shape, "rotation")
         self.turns = len(turns_of(*whole[1:]))
-        self.backbone = backbones.create(backbone, shape=whole)
+        self.backbone = backbones.create(backbone, shape=whole, **(options or {}))
         self.tell = nn.Linear(self.backbone.width, self.turns)
 
     def parts(self, batch: Tensor) -> dict[str, Tensor]:
@@ -84,6 +91,7 @@ class Jigsaw(Network):
 
     shape     (C, H, W) or (H, W) of one window.
     backbone  name of what turns a tile into numbers; see `backbones`.
+    options   settings of the backbone, by name.
     grid      2 or 3: each side is cut into as many cells; one shorter than 2 x grid stays whole.
     orders    P >= 2, how many orders are told apart, at most as many as there are. They differ from
               each other in as many places as can be; the first is the order as it is.
@@ -98,6 +106,7 @@ class Jigsaw(Network):
         self,
         shape: tuple[int, int] | Shape,
         backbone: str = "resnet-small",
+        options: dict[str, Any] | None = None,
         grid: int = 3,
         orders: int = 32,
         draws: int = 4,
@@ -121,7 +130,8 @@ class Jigsaw(Network):
         self.tile = tuple(_with_gap(s, g) for s, g in zip(self.cell, self.grid, strict=True))
         far = far_orders(tiles, min(orders, math.factorial(tiles)))
         self.register_buffer("orders", torch.from_numpy(far), persistent=False)
-        self.backbone = backbones.create(backbone, shape=(channels, *self.tile))
+        tile = (channels, *self.tile)
+        self.backbone = backbones.create(backbone, shape=tile, **(options or {}))
         self.tell = nn.Sequential(
             nn.Linear(tiles * self.backbone.width, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, len(far))
         )
