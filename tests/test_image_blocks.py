@@ -70,7 +70,7 @@ def test_comes_back_from_its_arrays():
 def test_refuses_and_says_why():
     with pytest.raises(ParameterError, match="side must be >= 4"):
         ImageBlocks(side=2)
-    with pytest.raises(ParameterError, match="memory must be >= 2"):
+    with pytest.raises(ParameterError, match="quantile must be in"):
         ImageBlocks(quantile=0)
     with pytest.raises(ParameterError, match="call fit first"):
         models.create("image-blocks").encode(grass(1))

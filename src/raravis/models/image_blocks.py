@@ -15,39 +15,44 @@ from scipy.ndimage import map_coordinates
 from raravis import models
 from raravis.encoded import Encoded
 from raravis.errors import DataError, ParameterError
+from raravis.images.memory import BlockMemory, own_distance
 from raravis.images.statistics import block_statistics, shrunk
+from raravis.images.whole import Whole, light_and_colour
 from raravis.models import ImageModel
 from raravis.windows import FloatArray, IntArray
 
 FEWEST = 2  # pictures to learn from
-MEASURED = 64  # pictures from which sizes and deviations are taken
+MEASURED = 64  # pictures from which sizes, deviations and shades are taken
 SMALLEST = 8  # pixels of a side
+SMALLEST_BLOCK = 4  # pixels of a side
 LEAST = 0.05  # of the usual deviation of a channel: what local deviations are raised by
-LEAST_DEVIATION = 1e-3  # numbers that hardly vary count as varying by this
+FAINTEST = 0.1  # of the strongest channel's usual deviation: what a channel's at least counts as
 POOL = 4  # blocks looked at for each that is remembered
 PIXELS = 1 << 20  # numbers of pictures of one size that are described together
-CHUNK = 1 << 20  # distances held at once: 4 MB
 
 
 @models.register("image-blocks")
 class ImageBlocks(ImageModel):
-    """How unlike all ordinary blocks the strangest blocks of a picture are.
+    """How unlike ordinary blocks the strangest blocks of a picture are.
 
         term "patches" = quantile over the picture's blocks of
-                         mean distance to the k nearest of the remembered blocks
-        embedding      = mean and deviation over the blocks of each of their numbers
+                         mean distance to the k nearest remembered blocks
+        term "within"  = the same, to the k nearest blocks of the picture itself elsewhere
+        embedding      = outlines, layout and shades of the whole picture (`images.whole`)
 
-    A block is described by 23 numbers a channel (`images.statistics`), each in deviations of what
-    is usual. Where in the picture a block lies does not matter. Pictures may be of any size from
-    8 x 8; all are brought to one scale by a whole factor, learned from the usual size.
+    A block is described by 23 numbers a channel (`images.statistics`). Where in the picture it
+    lies does not matter to the terms; it does to the embedding, for the scorer "knn". Channels are
+    first turned into their mean and their differences. Pictures may be of any size from 8 x 8;
+    all are shrunk by one whole factor, learned from the usual size.
 
-    side      of a block in pixels after shrinking, >= 4; for small pictures less, a third of the
-              shorter side.
-    shorter   pictures are shrunk by a whole factor so that their shorter side is about this long.
-    memory    blocks remembered, >= 2, an even sample; cost and size do not grow beyond it.
-    k         >= 1: neighbours.
-    quantile  in (0, 1]: of a picture's blocks. 1 would let a single block decide.
-    seed      of the sample.
+    side       of a block in pixels after shrinking, >= 4; for small pictures less, about a third
+               of the shorter side.
+    shorter    pictures are shrunk so that their shorter side is about so many pixels long.
+    memory     blocks remembered, >= 2, an even sample; cost and size do not grow beyond it.
+    k          >= 1: neighbours.
+    quantile   in (0, 1]: of a picture's blocks. 1 would let a single block decide.
+    shrinkage  in [0, 1]: how little correlated numbers of a block are held apart.
+    seed       of the sample.
 
     Source: a memory of patches as in PatchCore, Roth et al. 2022, arXiv:2106.08265; ours describes
     blocks by statistics instead of a pretrained network, and remembers a sample of bounded size.
@@ -59,24 +64,29 @@ class ImageBlocks(ImageModel):
         shorter: int = 128,
         memory: int = 6000,
         k: int = 3,
-        quantile: float = 0.995,
+        quantile: float = 0.98,
+        shrinkage: float = 0.5,
         seed: int = 0,
     ) -> None:
-        if side < 4 or shorter < SMALLEST:
+        if side < SMALLEST_BLOCK or shorter < SMALLEST:
             raise ParameterError(
-                f"side must be >= 4 and shorter >= {SMALLEST} pixels, got {side} and {shorter}"
+                f"side must be >= {SMALLEST_BLOCK} and shorter >= {SMALLEST} pixels, got {side} "
+                f"and {shorter}"
             )
-        if memory < 2 or k < 1 or not 0 < quantile <= 1:
+        if memory < 2 or k < 1:
+            raise ParameterError(f"memory must be >= 2 and k >= 1, got {memory} and {k}")
+        if not 0 < quantile <= 1 or not 0 <= shrinkage <= 1:
             raise ParameterError(
-                "memory must be >= 2, k >= 1 and quantile in (0, 1], got "
-                f"{memory}, {k} and {quantile}"
+                f"quantile must be in (0, 1] and shrinkage in [0, 1], got {quantile} and "
+                f"{shrinkage}"
             )
         self.side = side
         self.shorter = shorter
-        self.memory = memory
         self.k = k
         self.quantile = quantile
         self.seed = seed
+        self.memory_ = BlockMemory(shrinkage, memory, k, seed)
+        self.whole_ = Whole()
 
     def fit(self, pictures: Sequence[FloatArray]) -> Self:
         """Learns the scale, how the numbers spread, and remembers blocks.
@@ -88,134 +98,114 @@ class ImageBlocks(ImageModel):
                 f"image-blocks learns from at least {FEWEST} pictures, got {len(pictures)}"
             )
         self._measure(pictures)
-        pool, owner = self._pool(pictures)
-        self.mean_ = pool.mean(axis=0)
-        self.deviation_ = np.maximum(pool.std(axis=0), LEAST_DEVIATION)
-        rows = np.arange(len(pool))
-        if len(pool) > self.memory:
-            draw = np.random.default_rng(self.seed).choice(len(pool), self.memory, replace=False)
-            rows = np.sort(draw)
-        self.bank_ = self._standard(pool[rows])
-        self.owner_ = owner[rows]  # of which picture each remembered block is
+        random = np.random.default_rng(self.seed)
+        each = -(-POOL * self.memory_.memory // len(pictures))  # blocks of a picture
+        pool: list[FloatArray] = []
+        owner: list[IntArray] = []
+        described = []
+        for first, run in self._runs(pictures):
+            described.append(self.whole_.raw(run, self.least_))
+            blocks = self._blocks(run)
+            for row, own in enumerate(blocks.reshape(len(run), -1, blocks.shape[-1]), start=first):
+                pool.append(own[random.permutation(len(own))[:each]])
+                owner.append(np.full(len(pool[-1]), row, dtype=np.int32))
+        self.whole_.fit(described)
+        self.memory_.fit(np.concatenate(pool), np.concatenate(owner))
         return self
 
     def encode(self, pictures: Sequence[FloatArray]) -> Encoded:
-        """Embedding (N, D) and the term "patches" of new pictures."""
+        """Embedding (N, D) and the terms "patches" and "within" of new pictures."""
         return self._encode(pictures, known=False)
 
     def ordinary(self, pictures: Sequence[FloatArray]) -> Encoded:
-        """As `encode`, of the pictures that `fit` saw: none meets its own blocks."""
+        """As `encode`, of the pictures that `fit` saw: none meets its own blocks in memory."""
         return self._encode(pictures, known=True)
 
     def heat(self, picture: FloatArray) -> FloatArray:
-        """How strange the blocks around each pixel are, (H, W), drawn smoothly from one block's
-        middle to the next."""
-        (_, blocks), *_ = self._described([picture])
-        distance = self._distance(blocks[0], owner=None)  # (h, w)
+        """How strange the blocks around each pixel are, (H, W): the mean of the distances to the
+        memory and within the picture, drawn smoothly from one block's middle to the next."""
+        ((_, run),) = self._runs([picture])
+        distance = sum(self._distances(self._blocks(run)[0], owner=None)) / 2  # (h, w)
         step, middle = self._stride * self.factor_, (self.side_ * self.factor_ - 1) / 2
         places = [(np.arange(length) - middle) / step for length in picture.shape[-2:]]
         grid = np.meshgrid(*places, indexing="ij")
         heat: FloatArray = map_coordinates(distance, grid, order=1, mode="nearest")
         return heat
 
-    # ------------------------------------------------------------- learning
-
     def _measure(self, pictures: Sequence[FloatArray]) -> None:
-        """Scale, size of blocks and usual deviation of the channels, from an even sample."""
+        """Scale, size of blocks, deviations and shades, from an even sample of pictures."""
         rows = np.unique(np.linspace(0, len(pictures) - 1, MEASURED).astype(int))
-        some = [pictures[row] for row in rows]
-        self.channels_ = len(some[0])
-        for picture in some:
-            self._check(picture)
+        some = [_usable(pictures[row], len(pictures[0])) for row in rows]
         shorter = int(np.median([min(picture.shape[1:]) for picture in some]))
         self.factor_ = max(1, round(shorter / self.shorter))
-        self.side_ = int(np.clip(shorter // self.factor_ // 12 * 4, 4, self.side))
-        deviation = np.mean([picture.std(axis=(1, 2)) for picture in some], axis=0)
-        usual = np.where(deviation > 0, deviation, deviation.max() or 1.0)
-        self.least_ = (LEAST * usual).astype(np.float32)  # (C,)
-
-    def _pool(self, pictures: Sequence[FloatArray]) -> tuple[FloatArray, IntArray]:
-        """An even sample of blocks (P, D) and whose they are (P,)."""
-        random = np.random.default_rng(self.seed)
-        each = -(-POOL * self.memory // len(pictures))
-        pool, owner = [], []
-        for first, blocks in self._described(pictures):
-            for row, own in enumerate(blocks.reshape(len(blocks), -1, blocks.shape[-1])):
-                chosen = random.permutation(len(own))[:each]
-                pool.append(own[chosen])
-                owner.append(np.full(len(chosen), first + row, dtype=np.int32))
-        return np.concatenate(pool), np.concatenate(owner)
-
-    # ------------------------------------------------------------- judging
+        third = shorter // self.factor_ // 3 // SMALLEST_BLOCK * SMALLEST_BLOCK
+        self.side_ = int(np.clip(third, SMALLEST_BLOCK, self.side))
+        self.unit_ = _usual(some)
+        turned = [self._turned(picture[None])[0] for picture in some]
+        self.least_ = LEAST * _usual(turned)
+        self.whole_.shades_.fit(turned)
 
     @property
     def _stride(self) -> int:
         return max(2, self.side_ // 3)
 
     def _encode(self, pictures: Sequence[FloatArray], known: bool) -> Encoded:
-        embedding = np.empty((len(pictures), 2 * len(self._fitted().mean_)), dtype=np.float32)
-        patches = np.empty(len(pictures))
-        for first, blocks in self._described(pictures):
-            for row, own in enumerate(blocks, start=first):
-                distance = self._distance(own, owner=row if known else None)
-                patches[row] = np.quantile(distance, self.quantile)
-                standard = self._standard(own.reshape(-1, own.shape[-1]))
-                embedding[row] = np.concatenate([standard.mean(axis=0), standard.std(axis=0)])
-        return Encoded(embedding, {"patches": patches})
+        if not self.is_fitted:
+            raise ParameterError("image-blocks has learned nothing yet: call fit first")
+        embedding = [np.empty((0, len(self.whole_.mean_)), dtype=np.float32)]
+        terms: dict[str, list[float]] = {"patches": [], "within": []}
+        for first, run in self._runs(pictures):
+            embedding.append(self.whole_(self.whole_.raw(run, self.least_)))
+            for row, blocks in enumerate(self._blocks(run), start=first):
+                distances = self._distances(blocks, owner=row if known else None)
+                for values, distance in zip(terms.values(), distances, strict=True):
+                    values.append(float(np.quantile(distance, self.quantile)))
+        return Encoded(np.concatenate(embedding), {n: np.array(v) for n, v in terms.items()})
 
-    def _described(self, pictures: Sequence[FloatArray]) -> Iterator[tuple[int, FloatArray]]:
-        """Statistics of blocks (n, h, w, D), of runs of pictures of one size; each with the row of
-        its first picture."""
+    def _runs(self, pictures: Sequence[FloatArray]) -> Iterator[tuple[int, FloatArray]]:
+        """Runs of pictures of one size, shrunk and turned, (n, C, H, W); each with the row of its
+        first picture."""
         run: list[FloatArray] = []
         for row in range(len(pictures)):
-            picture = self._check(pictures[row])
+            picture = _usable(pictures[row], len(self.unit_))
             if run and (picture.shape != run[0].shape or picture.size * len(run) >= PIXELS):
-                yield row - len(run), self._statistics(run)
+                yield row - len(run), self._turned(np.stack(run))
                 run = []
             run.append(picture)
         if run:
-            yield len(pictures) - len(run), self._statistics(run)
+            yield len(pictures) - len(run), self._turned(np.stack(run))
 
-    def _statistics(self, run: list[FloatArray]) -> FloatArray:
-        pictures = np.stack(run).astype(np.float32, copy=False)
+    def _turned(self, pictures: FloatArray) -> FloatArray:
         factor = min(self.factor_, *pictures.shape[-2:])
-        return block_statistics(shrunk(pictures, factor), self.side_, self._stride, self.least_)
+        return light_and_colour(shrunk(pictures, factor), self.unit_)
 
-    def _standard(self, blocks: FloatArray) -> FloatArray:
-        standard: FloatArray = ((blocks - self.mean_) / self.deviation_).astype(np.float32)
-        return standard
+    def _blocks(self, run: FloatArray) -> FloatArray:
+        """Statistics of every block, (n, h, w, D)."""
+        return block_statistics(run, self.side_, self._stride, self.least_)
 
-    def _distance(self, blocks: FloatArray, owner: int | None) -> FloatArray:
-        """Mean distance of each block (h, w, D) to the k nearest remembered, (h, w); without those
-        of the picture `owner`."""
-        z = self._standard(blocks.reshape(-1, blocks.shape[-1]))
-        squares = np.einsum("md,md->m", self.bank_, self.bank_)
-        if owner is not None:
-            squares = np.where(self.owner_ == owner, np.float32(np.inf), squares)
-        k = max(1, min(self.k, int(np.isfinite(squares).sum())))
-        step = max(1, CHUNK // len(squares))
-        nearest = np.empty((len(z), k), dtype=np.float32)
-        for start in range(0, len(z), step):
-            part = z[start : start + step]
-            far = squares - 2 * (part @ self.bank_.T)
-            far = np.partition(far, k - 1, axis=1)[:, :k]
-            far += np.einsum("nd,nd->n", part, part)[:, None]
-            nearest[start : start + step] = far
-        distance: FloatArray = np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
-        return distance.reshape(blocks.shape[:2])
+    def _distances(self, blocks: FloatArray, owner: int | None) -> tuple[FloatArray, FloatArray]:
+        """Distances (h, w) of blocks (h, w, D) to the memory, and within their picture."""
+        size = blocks.shape[:2]
+        z = self.memory_.turned(blocks.reshape(-1, blocks.shape[-1]))
+        remembered = self.memory_.distance(z, owner)
+        own = own_distance(z, size[1], self.side_ / self._stride, self.k)
+        return remembered.reshape(size), own.reshape(size)
 
-    def _fitted(self) -> Self:
-        if not self.is_fitted:
-            raise ParameterError("image-blocks has learned nothing yet: call fit first")
-        return self
 
-    def _check(self, picture: FloatArray) -> FloatArray:
-        channels = self._fitted().channels_
-        if picture.ndim != 3 or min(picture.shape[1:]) < SMALLEST or len(picture) != channels:
-            raise DataError(
-                f"image-blocks takes pictures (C, H, W) of {channels} channels and at least "
-                f"{SMALLEST} x {SMALLEST} pixels, got {picture.shape}"
-            )
-        if not np.isfinite(picture).all():
-            raise DataError("a picture holds NaN or infinite values: leave it out or fill them")
-        return picture
+def _usual(pictures: Sequence[FloatArray]) -> FloatArray:
+    """Mean deviation of each channel, (C,) > 0; at least a tenth of the strongest one's."""
+    deviation = np.mean([picture.std(axis=(1, 2)) for picture in pictures], axis=0)
+    usual = np.maximum(deviation, FAINTEST * deviation.max() or 1.0)
+    return np.asarray(usual, dtype=np.float32)
+
+
+def _usable(picture: FloatArray, channels: int) -> FloatArray:
+    """The picture, float32; DataError where it cannot be judged."""
+    if picture.ndim != 3 or min(picture.shape[1:]) < SMALLEST or len(picture) != channels:
+        raise DataError(
+            f"image-blocks takes pictures (C, H, W) of {channels} channels and at least "
+            f"{SMALLEST} x {SMALLEST} pixels, got {picture.shape}"
+        )
+    if not np.isfinite(picture).all():
+        raise DataError("a picture holds NaN or infinite values: leave it out or fill them")
+    return picture.astype(np.float32, copy=False)
