@@ -162,7 +162,8 @@ def _rows(embedding: npt.ArrayLike, name: str) -> FloatArray:
 
 
 def _unit(rows: FloatArray) -> FloatArray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _LEAST_LENGTH)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, _LEAST_LENGTH))
 
 
 def _partners(shape: tuple[int, ...], partner: npt.ArrayLike | None) -> IntArray:
