@@ -143,11 +143,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.4g} s"
 
 
-def _moment(time: str | None) -> str:
+def moment(time: str | None) -> str:
     return time[:16].replace("T", " ") if time else "no time known"
 
 
-def _unused(remarks: Sequence[str], skipped: Sequence[Skipped]) -> list[Section]:
+def unused(remarks: Sequence[str], skipped: Sequence[Skipped]) -> list[Section]:
     """What was read, but not as it stood, and what could not be read."""
     sections = []
     if remarks:
@@ -192,7 +192,7 @@ def _series_page(view: SeriesView, title: str) -> str:
         "rows": shown(facts["rows"]),
         "time in all": duration(spans),
         "a row every": duration(facts["interval_s"]),
-        "begins": _moment(facts["first_start"]),
+        "begins": moment(facts["first_start"]),
         "missing values": shown(facts["missing"]),
         "gaps in time": shown(facts["gaps"]),
     }
@@ -227,7 +227,7 @@ def _series_sections(view: SeriesView) -> Iterable[Section]:
     yield Section("Distributions", f"{words}{some}".strip(), series_figures.distributions(view))
     yield from _together(view)
     yield from _recurring(view, some)
-    yield from _unused(view.source.remarks, view.source.skipped)
+    yield from unused(view.source.remarks, view.source.skipped)
 
 
 def _channels(view: SeriesView) -> list[list[Any]]:
@@ -302,7 +302,7 @@ def _sound_page(view: SoundView, title: str) -> str:
         "time in all": duration(facts["hours"] * 3600),
         "length": f"{duration(facts['shortest_s'])} to {duration(facts['longest_s'])}",
         "rate, Hz (recordings)": rates,
-        "begins": _moment(facts["first_start"]),
+        "begins": moment(facts["first_start"]),
         "gaps": shown(facts["gaps"]),
     }
     with styled():
@@ -327,4 +327,4 @@ def _sound_sections(view: SoundView) -> Iterable[Section]:
         table: list[list[Any]] = [["longest gaps, after", "before", "length"]]
         table += [[g.after, g.before, duration(g.gap.total_seconds())] for g in longest]
         yield Section("Gaps", f"{len(between):,} between recordings.", table=table)
-    yield from _unused(view.source.remarks, view.source.skipped)
+    yield from unused(view.source.remarks, view.source.skipped)

@@ -207,6 +207,10 @@ class FrameSource(Source):
         """Frames first .. stop - 1 of one recording, as far as they exist and can be read; those
         that cannot be are noted in `skipped`."""
 
+    def consistency(self) -> list[str]:
+        """How well the pictures go together, in lines: how they are stored or joined."""
+        return []
+
     @abstractmethod
     def blocks(self, recording: int, from_s: float = 0.0, length: int = 64) -> Iterator[FrameBlock]:
         """The recording in blocks of `length` frames from the first at or after `from_s` on."""

@@ -119,6 +119,17 @@ class ImageSource(FrameSource):
         frame = index - int(ends[recording]) + len(self.frames[recording])
         return self._picture(self._reels[recording].album.frames[frame])
 
+    def consistency(self) -> list[str]:
+        """How the pictures are stored: modes and sizes, the most common first."""
+        heads = [frame.head for reel in self._reels for frame in reel.album.frames]
+        modes = Counter(head.mode for head in heads).most_common()
+        sizes = Counter(f"{head.width} x {head.height or '?'}" for head in heads).most_common()
+        return [
+            ", ".join(f"{count} {what}" for what, count in found[:_SHOWN])
+            + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
+            for found in (modes, sizes)
+        ]
+
     # ----------------------------------------------------------------- reading
 
     def read(self, recording: int, first: int, stop: int) -> FrameBlock:
