@@ -290,8 +290,11 @@ def test_both_cameras_are_shown_with_degrees_where_the_pointer_is(opened):
     degrees = float(tip.split("\n")[-1].removesuffix(" °C").replace("−", "-"))
     assert "50 % across, 50 % down" in tip
     assert degrees == pytest.approx(view.picture[0, 28:33, 37:43].mean(), abs=1.5)
-    shown = "return [...document.querySelectorAll('.card:first-child .frames .cross')].map((c) => c.hidden)"
-    assert page.script(shown) == [False] * 4
+    hidden = page.script(
+        "return [...document.querySelectorAll('.card:first-child .frames .cross')]"
+        ".map((c) => c.hidden)"
+    )
+    assert hidden == [False] * 4
 
 
 @slow

@@ -189,9 +189,8 @@ class Explainer:
     def _usual(self) -> float:
         """Heat of the hottest place of an ordinary frame: the median of some of them."""
         ordinary = np.flatnonzero(self.score < self.sense.level)
-        rows = ordinary[np.unique(np.linspace(0, len(ordinary) - 1, ORDINARY).astype(int))]
         hottest = []
-        for row in rows if len(ordinary) else []:
+        for row in ordinary[_even(len(ordinary), ORDINARY)]:
             picture = self.gallery.picture(int(row))
             heat = None if picture is None else self._heat(picture)
             if heat is not None:
@@ -323,6 +322,8 @@ class Explainer:
 
 def _even(count: int, most: int) -> IntArray:
     """At most so many of `count` rows, evenly spread, rising."""
+    if not count:
+        return np.zeros(0, dtype=int)
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 

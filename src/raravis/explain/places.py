@@ -16,6 +16,7 @@ TELLING = 0.9  # share of frames from which on a score is told with its figure
 FAR = 0.99  # share of frames from which on brightness or warmth is worth a word
 SCORES = {
     "patches": "its strangest places",
+    "within": "places that are unlike the rest of the picture",
     "reconstruction": "what the network could not reconstruct",
     "knn": "how alone it is among the embeddings",
     "mahalanobis": "its distance from the middle of the embeddings",

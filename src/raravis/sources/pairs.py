@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -38,7 +39,8 @@ class PairSource(FrameSource):
     channel. What has no partner is told in `remarks`.
 
     paths        two folders, archives or files; or one, of frames side by side (layout), or to be
-                 joined with itself (offset_s).
+                 joined with itself (offset_s); or the `path` of a recording that was found so,
+                 which names both.
     join         "time": the nearest within the tolerance; "position": the same `_position5` in the
                  names, nearest in time; "name": the same but for words such as thermal or rgb;
                  "auto": the first of position, time and name that both sides know.
@@ -80,7 +82,7 @@ class PairSource(FrameSource):
         _check(join, tolerance_s, offset_s, layout)
         self._crops = crop_of(crop_1, "crop_1"), crop_of(crop_2, "crop_2")
         self.join, self.offset_s = join, offset_s
-        roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+        roots = _parted([paths] if isinstance(paths, str | Path) else paths)
         roots = _two(roots, offset_s, layout, (only_1, colour_1) != (only_2, colour_2))
         beside = layout == "side-by-side"
         common = {"longest": longest, "timezone": timezone, "share": share, "array": array,
@@ -104,7 +106,7 @@ class PairSource(FrameSource):
         ]
         self.joined_by, pairs = self._joined(roots)
         self._tell_of_the_rest(pairs, roots)
-        self._lay_out(pairs)
+        self._lay_out(pairs, os.pathsep.join(str(root.absolute()) for root in roots))
 
     # ----------------------------------------------------------------- what there is
 
@@ -273,8 +275,9 @@ class PairSource(FrameSource):
                     f"{', '.join(lonely[:_SHOWN])}{more}"
                 )
 
-    def _lay_out(self, pairs: Pairs) -> None:
-        """The recordings of the first camera, with those of their frames that have a partner."""
+    def _lay_out(self, pairs: Pairs, path: str) -> None:
+        """The recordings of the first camera, with those of their frames that have a partner; all
+        have the path by which they are opened again."""
         one, other = self._sources
         by_recording: dict[int, list[tuple[Place, Place]]] = {}
         for a, b in pairs:
@@ -282,7 +285,9 @@ class PairSource(FrameSource):
             by_recording.setdefault(ours[0], []).append((ours, theirs))
         self._pairs = list(by_recording.values())
         self.frames = [[one.frames[r][k] for (r, k), _ in found] for found in self._pairs]
-        self.recordings = [replace(one.recordings[r], channels=self.channels) for r in by_recording]
+        self.recordings = [
+            replace(one.recordings[r], path=path, channels=self.channels) for r in by_recording
+        ]
         starts = [self._spans(i, range(len(names)))[0] for i, names in enumerate(self.frames)]
         self.interval_s = max(one.interval_s, usual_interval(starts))
         first, second = self._shots
@@ -312,6 +317,12 @@ def _shots(source: FrameSource) -> list[Shot]:
         Shot(source.recordings[r].name, name, from_s[r] + start_s, began[r] is not None)
         for name, r, start_s in zip(names, recordings, starts_s, strict=True)
     ]
+
+
+def _parted(paths: Sequence[str | Path]) -> list[Path]:
+    """Paths, where one that names both cameras' counts as two."""
+    several = [[str(p)] if Path(p).exists() else str(p).split(os.pathsep) for p in paths]
+    return [Path(part) for parts in several for part in parts]
 
 
 def _two(roots: list[Path], offset_s: float, layout: str, two_cameras: bool) -> list[Path]:
