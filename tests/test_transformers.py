@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raravis.blocks import seeded
 from raravis.errors import ParameterError
-from raravis.transformers import Attention, Block, Paste, Patches, patch_for, start, waves
+from raravis.transformers import Attention, Block, Paste, Patches, learned, patch_for, waves
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -146,14 +146,11 @@ def test_waves_tell_every_place_apart_and_near_places_are_alike() -> None:
     torch.testing.assert_close(told[7], torch.cat([waves(6, 1, 16)[1, :8], waves(1, 5, 16)[2, 8:]]))
 
 
-def test_first_weights_are_small_and_bounded() -> None:
+def test_learned_tokens_begin_small_and_bounded() -> None:
     with seeded(0):
-        block = Block(32, 4)
-        start(block)
-    weights = block.mlp[0].weight
-    assert weights.abs().max() <= 0.04
-    assert weights.std().item() == pytest.approx(0.0176, rel=0.05)  # of 0.02, cut at 2 deviations
-    assert not block.attention.asking.bias.any()
+        tokens = learned(1, 50, 64)
+    assert tokens.requires_grad and tokens.abs().max() <= 0.04
+    assert tokens.std().item() == pytest.approx(0.0176, rel=0.05)  # of 0.02, cut at 2 deviations
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from raravis.backbones import Backbone, register
-from raravis.transformers import Encoder, start
+from raravis.transformers import Encoder
 
 
 class VisionTransformer(Backbone):
@@ -41,7 +41,6 @@ class VisionTransformer(Backbone):
         super().__init__()
         self.width = width
         self.encoder = Encoder(shape, patch, width, depth, heads, positions)
-        start(self)
 
     def forward(self, batch: Tensor) -> Tensor:
         """The class token after the last normalisation, (B, D)."""

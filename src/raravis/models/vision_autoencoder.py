@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from raravis.errors import ParameterError
 from raravis.models import register
 from raravis.networks import Codes, Network, named_shape
-from raravis.transformers import Block, Encoder, Paste, learned, start, waves
+from raravis.transformers import Block, Encoder, Paste, learned, waves
 from raravis.turning import chosen, every_turn, turned, turns_of
 
 Shape = tuple[int, int, int]
@@ -124,9 +124,12 @@ class VisionAutoencoder(Network):
         if rotation:
             self.turn = nn.Linear(width, self.turns)
         count = math.prod(self.patches.places)
+        if masked and count < 2:
+            raise ParameterError(
+                f"masked needs at least 2 patches, got {count}: choose a smaller patch"
+            )
         self.hidden = min(max(1, round(masked * count)), count - 1) if masked else 0
         self.register_buffer("looks", _looks(count, self.hidden), persistent=False)
-        start(self)
 
     def parts(self, batch: Tensor) -> dict[str, Tensor]:
         """The mean squared error of each window, or of what was hidden from it; and how little the
