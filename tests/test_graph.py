@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from raravis import models
-from raravis.description import describe_network, fresh_network, graph_svg
+from raravis.description import fresh_network, graph_svg
 from raravis.description.graph import trace
 from raravis.description.layout import lay_out
 from raravis.errors import ParameterError
