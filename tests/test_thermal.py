@@ -132,6 +132,29 @@ def test_any_csv_is_a_frame_where_there_is_nothing_else(tmp_path):
     assert ImageSource(tmp_path).frames == [["b.thermal.celsius.csv"]]  # the other is a table
 
 
+def test_tables_beside_pictures_are_frames_where_celsius_was_asked_for(tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "IR_1.jpg")
+    (tmp_path / "IR_1.csv").write_text(ROWS.replace(";", ","))
+    assert ImageSource(tmp_path).frames == [["IR_1.jpg"]]
+    assert ImageSource(tmp_path, colour="celsius").frames == [["IR_1.csv"]]
+
+
+def test_a_position_may_stand_before_the_ending(tmp_path):
+    name = "1682899200123456789_right_4x3_14bit.thermal.celsius_position5.csv"
+    (tmp_path / name).write_text(HEADER + ROWS)
+    (tmp_path / "index.csv").write_text("a,b\n1,2\n")
+    assert ImageSource(tmp_path).frames == [[name]]
+
+
+def test_a_table_named_by_itself_is_taken_for_a_frame(tmp_path):
+    (tmp_path / "plain.csv").write_text(HEADER + ROWS)
+    (tmp_path / "b_celsius.csv").write_text(HEADER + ROWS)
+    source = ImageSource([tmp_path / "plain.csv", tmp_path / "b_celsius.csv"])
+    assert source.frames == [["b_celsius.csv", "plain.csv"]]
+
+
 def test_of_pictures_and_thermal_frames_in_a_folder_most_are_taken_and_the_rest_said(tmp_path):
     from PIL import Image
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from raravis.errors import RecordingError
-from raravis.folders import find_files, made_unique
+from raravis.folders import Found, find_files, made_unique
 from raravis.images import decoding, thermal
 from raravis.images.decoding import Head
 from raravis.images.places import Place, Places, array_of, members
@@ -45,14 +45,15 @@ class Album:
 
 
 def find_albums(
-    roots: Sequence[Path], array: str | None = None, only: str = "*"
+    roots: Sequence[Path], array: str | None = None, only: str = "*", tables: bool = False
 ) -> tuple[list[Album], list[Skipped]]:
     """All recordings of pictures, with every header read, and what could not be used.
 
     array  which one of every npz; None takes the largest that holds pictures.
     only   pattern that the names of pictures must match, such as "*.jpg".
+    tables whether any .csv is a thermal frame where none is named as one, even among pictures.
     """
-    places, skipped = _places(roots, only)
+    places, skipped = _places(roots, only, tables)
     grouped: dict[tuple[Path, str], Album] = {}
     with_heads = Places()
     for folder, name, place in places:
@@ -73,18 +74,17 @@ def find_albums(
 
 
 def _places(
-    roots: Sequence[Path], only: str
+    roots: Sequence[Path], only: str, tables: bool
 ) -> tuple[list[tuple[Path, str, Place]], list[Skipped]]:
     """Folder or archive, name of the recording and place of each picture."""
-    files, skipped = find_files(roots, SUFFIXES)
-    if not files:
-        files, skipped = find_files(roots, (".csv", ".csv.gz"))
+    files, skipped = find_files(roots, (*SUFFIXES, *thermal.TABLES))
+    files = _without_tables(files, roots, tables)
     found: list[tuple[Path, str, Place]] = []
     for file in files:
         low = file.path.name.lower()
         if low.endswith(".zip"):
             try:
-                inside = [m for m in members(file.path) if m.lower().endswith(SUFFIXES[:-2])]
+                inside = [m for m in members(file.path) if _is_picture(m)]
             except RecordingError as error:
                 skipped.append(Skipped(error.path, error.reason))
                 continue
@@ -101,6 +101,18 @@ def _places(
             name = folder.absolute().name if parent == "." else parent
             found.append((folder, name, Place(file.path)))
     return found, skipped
+
+
+def _without_tables(files: list[Found], roots: Sequence[Path], tables: bool) -> list[Found]:
+    """The files without those .csv that are no thermal frames: the others, if some are named as
+    frames, or if there are pictures and no tables were asked for."""
+    plain = [is_thermal(f.path.name) and not thermal.is_named(f.path.name) for f in files]
+    others = [f for f, is_plain in zip(files, plain, strict=True) if not is_plain]
+    named = any(thermal.is_named(f.path.name) for f in others)
+    if named or (others and not tables):
+        return [f for f, is_plain in zip(files, plain, strict=True)
+                if not is_plain or f.path in roots]  # fmt: skip
+    return files
 
 
 def _where(key: tuple[Path, str]) -> Path:
@@ -127,6 +139,10 @@ def _rows(path: Path, array: str | None) -> Iterator[Frame]:
         yield Frame(f"{rows.name}[{row:0{digits}d}]", Place(path, rows.name, row), head)
 
 
+def _is_picture(member: str) -> bool:
+    return member.lower().endswith(decoding.SUFFIXES) or thermal.is_named(member)
+
+
 def is_thermal(name: str) -> bool:
     """Whether it is a text table of temperatures, by its name."""
-    return name.lower().endswith((".csv", ".csv.gz"))
+    return name.lower().endswith(thermal.TABLES)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,13 +32,21 @@ from raravis.images.decoding import MOST_PIXELS, Head
 from raravis.windows import FloatArray
 
 SUFFIXES = (".celsius.csv", "_celsius.csv", ".celsius.csv.gz", "_celsius.csv.gz")
+TABLES = (".csv", ".csv.gz")
 HEADER_LINES = 7
 MOST_HEADER = 64  # lines of words before a FLIR-like table
 MOST_BYTES = 2**29  # of text, unpacked
 COLDEST_C, HOTTEST_C = -60.0, 2000.0  # what scenes before a calibrated camera hold
 
+_NAME = re.compile(r"[._]celsius(_position\d+)?\.csv(\.gz)?$", re.IGNORECASE)
 _KEYS = ("sensor", "bit depth", "width", "height", "resolution", "unit")
 _MOST_LINE = 2**20
+
+
+def is_named(name: str) -> bool:
+    """Whether a file says by its name that it is a thermal frame; pan-tilt heads write the position
+    before the ending."""
+    return _NAME.search(name) is not None
 
 
 def head(source: Path | bytes, name: str) -> Head:

@@ -83,7 +83,7 @@ class ImageSource(FrameSource):
         self.remarks: list[str] = []
         self._zone, self._places, self._noted = time_zone(timezone), Places(), set[str]()
         roots = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
-        albums, skipped = find_albums(roots, array, only)
+        albums, skipped = find_albums(roots, array, only, tables=colour == "celsius")
         for broken in skipped:
             self._skip(broken.path, broken.reason)
         self._camera = _usual_camera(albums, colour)
