@@ -11,7 +11,7 @@ out by `state` and come back by `restore`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,8 @@ class WindowLayer:
     """Fixed windows, seen by a network.
 
     model      name and options of a network; its shape (1, F, T) is added here.
+    chosen     label -> name and options of a scorer; each term of the network that none of them
+               judges has a judge of its own beside.
     shape      (F, T) of a clip.
     """
 
@@ -151,6 +153,7 @@ class WindowLayer:
         check_options(Training, training, "training")
         self.training = Training(**{"seed": seed, **training})
         self.judges = make_judges(chosen, threshold)
+        self.threshold = threshold
         self.standardise = Standardise()
         self.inference: Inference | None = None
         self.history = History()
@@ -164,8 +167,15 @@ class WindowLayer:
         self.history = self.training.fit(self.network, windows, journal=journal.within(self.name))
         self.inference = Inference(self.network)
         encoded = Encoded.concatenate([self.encode(part) for part in _portions(lesson.clips)])
+        self._judge_terms(sorted(encoded.terms))
         for judge in self.judges.values():
             judge.fit(encoded, lesson.clip_hours)
+
+    def _judge_terms(self, labels: Iterable[str]) -> None:
+        """Adds judges of terms that have none yet."""
+        terms = {label: {"name": "term", "term": label} for label in labels}
+        new = {label: table for label, table in terms.items() if label not in self.judges}
+        self.judges |= make_judges(new, self.threshold)
 
     def _from_lesson(self, lesson: Lesson) -> FloatArray:
         """Standardised clips, (N, 1, F, T)."""
@@ -187,6 +197,11 @@ class WindowLayer:
         encoded = self.inference.encode(self.standardise.apply(clips)[:, None])
         loudness = clips.mean(axis=(1, 2), dtype=np.float64)
         return Encoded(encoded.embedding, {**encoded.terms, "loudness": loudness})
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether the network says what it expected instead."""
+        return type(self.network).reconstruct is not Network.reconstruct
 
     def reconstruct(self, clips: FloatArray) -> FloatArray:
         """What the network expected instead of clips (N, F, T) in dB; the same shape and unit."""
@@ -218,6 +233,7 @@ class WindowLayer:
             raise RunError(f"the saved weights fit another network: {error}") from error
         self.standardise.restore(_under("standardise", state))
         self.inference = Inference(self.network)
+        self._judge_terms(dict.fromkeys(n.split(".")[1] for n in state if n.startswith("judge.")))
         _restore_judges(self.judges, state)
 
 

@@ -49,10 +49,12 @@ class Showroom:
 
     def expected(self, original: Clip) -> tuple[Clip, Picture] | None:
         """What the network expected instead of a clip, and where the two differ, in decibels;
-        None where there is no network or nothing to show it."""
+        None where no network reconstructs or there is nothing to show it."""
         recording, from_s, to_s = original.recording, original.start_s, original.end_s
         samples = self._samples(recording, from_s, to_s)
         if samples is None or original.picture is None or not isinstance(self.network, WindowLayer):
+            return None
+        if not self.network.reconstructs:
             return None
         db = original.picture.db
         expected_db = self._reconstruct(self.network, db)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from raravis.left_out import LeftOut, too_short
 from raravis.listening import BLOCK_S, Lesson, Listener, take_lesson
 from raravis.models import ClosedForm
 from raravis.networks import Network
+from raravis.registry import parameters
 from raravis.segments import Segmenter
 from raravis.senses import Options, Paths, Sense, completed, named, prefixed, register, under
 from raravis.sound.audiofile import SUFFIXES
@@ -39,13 +41,16 @@ PIECE = 6  # blocks that one process judges in a row, so that a file is not open
 # Settings of the source that determine what its windows are; its rate is known once it is open.
 CUT = ("window_s", "hop_s", "channel", "timezone", "between")
 
-# What stands beside the main scorer on fixed windows: a network's own judgements, and loudness.
+# What stands beside the main scorer on fixed windows, and beside a network's own terms.
 BESIDE: dict[str, Options] = {
-    "reconstruction": {"name": "reconstruction"},
     "knn": {"name": "knn"},
     "mahalanobis": {"name": "mahalanobis"},
     "loudness": {"name": "term", "term": "loudness"},
 }
+
+# What a joint embedding is made of here, unless it is told otherwise: it learns what two moments
+# have in common, and a sound at another pitch is another sound.
+OF_SOUND = {"views": "halves", "backbone": "spectrogram-cnn"}
 
 
 @register("sound")
@@ -53,8 +58,9 @@ class SoundSense(Sense):
     """Recordings of sound.
 
     model      "sound-events" (whole sound events, in closed form; finds most) or a network such
-               as "conv-ae". A name, or a table {"name": "conv-ae", "latent": 10}.
-    scorer     what makes the score; by default "rarity" for sound events, "ensemble" for networks.
+               as "conv-ae" or "vicreg". A name, or a table {"name": "conv-ae", "latent": 10}.
+    scorer     what makes the score; by default "rarity" for sound events, "ensemble" for networks
+               that reconstruct, "knn" for others.
     explainer  the network that shows, beside sound events, what was expected instead; "none" for
                none. Where the model is a network, it explains itself.
     threshold  "rate" (per_hour=30), "quantile" or "tail"; a name, or a table.
@@ -83,14 +89,14 @@ class SoundSense(Sense):
     ) -> None:
         model, explainer = named(model, "sound-events"), named(explainer, "conv-ae")
         closed_form = _is_a(ClosedForm, model["name"])
-        usual = "rarity" if closed_form else "ensemble"
+        usual = "rarity" if closed_form else _usual_scorer(model["name"])
         features = complete(LogMel, features or {}, "features")
         segments = {**(segments or {}), "frames_per_s": features["frames_per_s"]}
         explained = closed_form and explainer["name"] != "none"
         self.config = {
-            "model": completed(models, model, "model", seed),
+            "model": _completed_model(model, "model", seed),
             "scorer": completed(scorers, named(scorer or {}, usual), "scorer", seed),
-            "explainer": completed(models, explainer, "explainer", seed) if explained else "none",
+            "explainer": _completed_model(explainer, "explainer", seed) if explained else "none",
             "threshold": completed(thresholds, named(threshold, "rate"), "threshold", seed),
             "source": complete(AudioSource, source or {}, "source"),
             "features": features,
@@ -267,6 +273,19 @@ class SoundSense(Sense):
 
 def _learn(hours: float = 24.0, segments: int = 2000, windows: int = 4096) -> None:
     """The settings of [learn]: their names and defaults."""
+
+
+def _completed_model(model: Options, what: str, seed: int) -> Options:
+    """A model's table with all it needs, and what suits spectrograms where it says nothing else."""
+    taken = parameters(models.get(model["name"]))
+    usual = {key: value for key, value in OF_SOUND.items() if key in taken}
+    return completed(models, usual | model, what, seed)
+
+
+def _usual_scorer(model: str) -> str:
+    cls: Any = models.get(model)
+    rebuilds = getattr(cls, "reconstruct", None) is not Network.reconstruct
+    return "ensemble" if rebuilds else "knn"
 
 
 def _check_network(model: str | Options) -> None:
