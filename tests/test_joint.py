@@ -164,6 +164,17 @@ def test_shares_of_what_was_learned_are_those_of_a_batch_where_it_is_all_that_is
     torch.testing.assert_close(terms["covariance"].mean(), whole["covariance"] * (14 / 15) ** 2)
 
 
+def test_a_transformer_says_where_it_looks_and_a_residual_network_does_not() -> None:
+    network, batch = learned_a_little("vicreg-pair", KINDS[-1][1], (4, 12, 10))
+    heats = network.heats(batch)
+    assert list(heats) == ["attention_2"] and heats["attention_2"].shape == (9, 12, 10)
+    assert heats["attention_2"].min() >= 0
+    network, batch = learned_a_little("vicreg", KINDS[6][1], (3, 12, 10))
+    assert network.heats(batch)["attention"].shape == (9, 12, 10)
+    for options, shape in (({}, (3, 12, 10)), ({"views": "halves", **KINDS[6][1]}, (1, 12, 16))):
+        assert made(shape=shape, **options).eval().heats(torch.zeros(2, *shape)) == {}
+
+
 def test_only_learning_is_remembered() -> None:
     network, batch = made(), drawn(6, 3, 12, 10).float()
     network.train().parts(batch)

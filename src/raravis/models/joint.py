@@ -111,6 +111,14 @@ class VICReg(Network):
         left, right = (self.branch.vectors(view) for view in self.views.fixed(batch))
         return self.terms.of_batch(self.branch.projected(left), self.branch.projected(right))
 
+    def heats(self, batch: Tensor) -> dict[str, Tensor]:
+        """Where the backbone looks, "attention", if it tells; of pictures only."""
+        _check(batch, self.shape, "vicreg")
+        if not isinstance(self.views, views.Pictures):
+            return {}
+        heat = self.branch.heat(self.views.plain(batch))
+        return {} if heat is None else {"attention": heat}
+
 
 @register("vicreg-pair")
 class VICRegPair(Network):
@@ -209,6 +217,15 @@ class VICRegPair(Network):
         first, second = self._vectors(batch)
         return self.terms.of_batch(self.first.projected(first), self.second.projected(second))
 
+    def heats(self, batch: Tensor) -> dict[str, Tensor]:
+        """Where each backbone looks that tells, "attention_1" and "attention_2"."""
+        seen = [v.plain(part) for v, part in zip(self.views, self._parted(batch), strict=True)]
+        heats = {
+            "attention_1": self.first.heat(seen[0]),
+            "attention_2": self.second.heat(seen[1]),
+        }
+        return {name: heat for name, heat in heats.items() if heat is not None}
+
     def _vectors(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Of each camera's pictures as they are."""
         first, second = (
@@ -257,6 +274,13 @@ class Branch(nn.Module):
         """(B, D) -> (B, P), float32."""
         projected: Tensor = self.projector(vectors)
         return projected.float()
+
+    def heat(self, view: Tensor) -> Tensor | None:
+        """Where the backbone looks, all heads together, (B, H, W); None where it does not tell."""
+        if type(self.backbone).attention is backbones.Backbone.attention:
+            return None
+        looks = self.backbone.attention(view).float().mean(dim=1, keepdim=True)  # (B, 1, h, w)
+        return nn.functional.interpolate(looks, view.shape[2:], mode="bilinear")[:, 0]
 
 
 class Terms(nn.Module):
