@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raravis import metrics, models
+from raravis import metrics, models, scorers
+from raravis.encoded import Encoded
 from raravis.errors import DataError, ParameterError
+from raravis.images.memory import BlockMemory, own_distance
 from raravis.models.image_blocks import ImageBlocks
+from raravis.thresholds import Tail
 
 
 def grass(count, seed=0, shape=(1, 48, 64)):
@@ -27,7 +30,7 @@ def scratched(pictures, at=20):
 
 
 def test_a_scratch_is_found_and_shown_where_it_is():
-    model = ImageBlocks(side=12).fit(grass(20))
+    model = ImageBlocks(side=12, smallest=4).fit(grass(20))
     ordinary, strange = grass(20, seed=1), scratched(grass(20, seed=2))
     scores = model.encode([*ordinary, *strange]).terms["patches"]
     assert metrics.auroc(np.repeat([False, True], 20), scores) > 0.95
@@ -40,14 +43,14 @@ def test_a_scratch_is_found_and_shown_where_it_is():
 
 def test_what_was_learned_is_judged_as_if_it_were_new():
     seen, new = grass(30), grass(30, seed=1)
-    model = ImageBlocks(side=12).fit(seen)
+    model = ImageBlocks(side=12, smallest=4).fit(seen)
     known = model.ordinary(seen).terms["patches"]
     assert known.mean() == pytest.approx(model.encode(new).terms["patches"].mean(), rel=0.05)
     assert model.encode(seen).terms["patches"].mean() < 0.7 * known.mean()
 
 
 def test_a_picture_is_judged_by_itself():
-    model = ImageBlocks(side=12).fit(grass(10))
+    model = ImageBlocks(side=12, smallest=4).fit(grass(10))
     some = [*grass(3, seed=1), *grass(2, seed=2, shape=(1, 40, 40))]
     together = model.encode(some)
     for row, picture in enumerate(some):
@@ -59,12 +62,118 @@ def test_a_picture_is_judged_by_itself():
 
 
 def test_comes_back_from_its_arrays():
-    model = ImageBlocks(side=12).fit(grass(10))
-    again = ImageBlocks(side=12).restore(model.state())
+    model = ImageBlocks(side=12, smallest=4).fit(grass(10))
+    again = ImageBlocks(side=12, smallest=4).restore(model.state())
     some = grass(3, seed=1)
     np.testing.assert_array_equal(
         model.encode(some).terms["patches"], again.encode(some).terms["patches"]
     )
+
+
+def test_small_pictures_are_judged_as_a_whole_and_still_have_a_heat():
+    small = grass(20, shape=(1, 28, 28))
+    model = ImageBlocks().fit(small)
+    known = model.ordinary(small)
+    assert known.terms == {}
+    heat = model.heat(scratched(small[:1], at=12)[0])
+    assert heat.shape == (28, 28)
+    assert heat[10:16].mean() > 1.5 * heat[22:].mean()
+    bright = small[:3].copy()
+    bright[..., :14, :] += 0.5
+    scorer = scorers.create("pictures").fit(known)
+    assert scorer.score(model.encode(bright)).min() > scorer.ordinary_scores(known).max()
+
+
+def test_pictures_in_colour_and_in_degrees_are_judged_alike():
+    grey = grass(12)
+    colour = np.concatenate([grey, 0.5 * grey, 1 - grey], axis=1)
+    for learned in (colour, 20 + 5 * grey):
+        model = ImageBlocks(side=12, smallest=4).fit(learned)
+        strange = learned[:1].copy()
+        strange[..., 20:24, 10:34] += 3 * learned.std()
+        found = model.encode(strange).terms["patches"][0]
+        assert found > model.ordinary(learned).terms["patches"].max()
+
+
+def test_the_unit_of_the_pixels_does_not_matter():
+    grey = grass(8)
+    terms = [
+        ImageBlocks(smallest=4).fit(scale * grey).ordinary(scale * grey).terms["within"]
+        for scale in (1, 100)
+    ]
+    np.testing.assert_allclose(terms[0], terms[1], rtol=0.01)
+
+
+def test_memory_is_as_large_as_asked_however_many_pictures():
+    model = ImageBlocks(memory=100).fit(grass(30))
+    assert len(model.memory_.bank_) == 100
+
+
+# the memory of blocks
+
+
+def test_the_distance_to_the_memory_against_every_pair():
+    random = np.random.default_rng(0)
+    blocks, new = random.standard_normal((500, 6)), random.standard_normal((40, 6))
+    memory = BlockMemory(shrinkage=0.3, memory=400, k=3, seed=0)
+    memory.fit(blocks, np.repeat(np.arange(10), 50))
+    z = memory.turned(new)
+    apart = np.linalg.norm(z[:, None] - memory.bank_, axis=2)
+    np.testing.assert_allclose(
+        memory.distance(z), np.sort(apart, axis=1)[:, :3].mean(axis=1), rtol=1e-4
+    )
+    without = np.sort(apart[:, memory.owner_ != 4], axis=1)[:, :3].mean(axis=1)
+    np.testing.assert_allclose(memory.distance(z, owner=4), without, rtol=1e-4)
+
+
+def test_without_shrinkage_all_directions_count_alike():
+    random = np.random.default_rng(0)
+    blocks = random.standard_normal((2000, 3)) @ np.array([[5, 1, 0], [0, 1, 0], [0, 3, 0.1]])
+    memory = BlockMemory(shrinkage=0.0, memory=10, k=1, seed=0).fit(blocks, np.zeros(2000, int))
+    np.testing.assert_allclose(np.cov(memory.turned(blocks).T), np.eye(3), atol=0.01)
+
+
+def test_the_distance_within_a_picture_against_every_pair():
+    rows, columns, apart, k = 5, 7, 3, 2
+    z = np.random.default_rng(0).standard_normal((rows * columns, 4)).astype(np.float32)
+    expected = np.zeros(len(z))
+    for block in range(len(z)):
+        far = [
+            np.linalg.norm(z[block] - z[other])
+            for other in range(len(z))
+            if max(abs(block // columns - other // columns), abs(block % columns - other % columns))
+            >= apart
+        ]
+        expected[block] = np.mean(sorted(far)[:k])
+    np.testing.assert_allclose(own_distance(z, columns, apart, k), expected, rtol=1e-4)
+
+
+def test_a_picture_of_few_blocks_has_no_elsewhere():
+    z = np.ones((4, 3), dtype=np.float32)
+    np.testing.assert_array_equal(own_distance(z, 2, 3, 1), 0)
+
+
+# the scorer that hears blocks and whole together
+
+
+def test_the_scorer_of_pictures_is_the_mean_surprise_of_its_members():
+    random = np.random.default_rng(0)
+    known = Encoded(
+        random.standard_normal((80, 3)).astype(np.float32),
+        {"patches": random.random(80), "within": random.random(80)},
+    )
+    new = Encoded(np.full((1, 3), 4, np.float32), {"patches": np.ones(1), "within": np.ones(1)})
+    knn = scorers.create("knn", k=5, rescale=False).fit(known)
+    tail = {name: Tail(tail="exponential").fit(known.terms[name], 1.0) for name in known.terms}
+    whole = Tail(tail="exponential").fit(knn.ordinary_scores(known), 1.0)
+    expected = [whole.surprise(knn.score(new))]
+    expected += [tail[name].surprise(new.terms[name]) for name in tail]
+    scorer = scorers.create("pictures").fit(known)
+    np.testing.assert_allclose(scorer.score(new), np.mean(expected, axis=0))
+    alone = scorers.create("pictures").fit(Encoded(known.embedding))
+    np.testing.assert_allclose(alone.score(new), expected[0])
+    with pytest.raises(ParameterError, match="the model gives no term 'patches'"):
+        scorer.score(Encoded(new.embedding))
 
 
 def test_refuses_and_says_why():

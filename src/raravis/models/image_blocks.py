@@ -41,14 +41,18 @@ class ImageBlocks(ImageModel):
         embedding      = outlines, layout and shades of the whole picture (`images.whole`)
 
     A block is described by 23 numbers a channel (`images.statistics`). Where in the picture it
-    lies does not matter to the terms; it does to the embedding, for the scorer "knn". Channels are
-    first turned into their mean and their differences. Pictures may be of any size from 8 x 8;
-    all are shrunk by one whole factor, learned from the usual size.
+    lies does not matter to the terms; it does to the embedding. Channels are first turned into
+    their mean and their differences. Pictures may be of any size from 8 x 8; all are shrunk by one
+    whole factor, learned from the usual size.
+
+    Small pictures have small blocks, which hold too few pixels to judge by: below `smallest` the
+    terms are not given, and blocks serve the heat alone. The scorer "pictures" takes what there is.
 
     side       of a block in pixels after shrinking, >= 4; for small pictures less, about a third
                of the shorter side.
     shorter    pictures are shrunk so that their shorter side is about so many pixels long.
     memory     blocks remembered, >= 2, an even sample; cost and size do not grow beyond it.
+    smallest   side of blocks from which on they judge; 4 makes them judge always.
     k          >= 1: neighbours.
     quantile   in (0, 1]: of a picture's blocks. 1 would let a single block decide.
     shrinkage  in [0, 1]: how little correlated numbers of a block are held apart.
@@ -63,6 +67,7 @@ class ImageBlocks(ImageModel):
         side: int = 24,
         shorter: int = 128,
         memory: int = 6000,
+        smallest: int = 16,
         k: int = 3,
         quantile: float = 0.98,
         shrinkage: float = 0.5,
@@ -82,6 +87,7 @@ class ImageBlocks(ImageModel):
             )
         self.side = side
         self.shorter = shorter
+        self.smallest = smallest
         self.k = k
         self.quantile = quantile
         self.seed = seed
@@ -114,7 +120,8 @@ class ImageBlocks(ImageModel):
         return self
 
     def encode(self, pictures: Sequence[FloatArray]) -> Encoded:
-        """Embedding (N, D) and the terms "patches" and "within" of new pictures."""
+        """Embedding (N, D) and the terms "patches" and "within" of new pictures; of small ones the
+        embedding alone."""
         return self._encode(pictures, known=False)
 
     def ordinary(self, pictures: Sequence[FloatArray]) -> Encoded:
@@ -153,10 +160,11 @@ class ImageBlocks(ImageModel):
         if not self.is_fitted:
             raise ParameterError("image-blocks has learned nothing yet: call fit first")
         embedding = [np.empty((0, len(self.whole_.mean_)), dtype=np.float32)]
-        terms: dict[str, list[float]] = {"patches": [], "within": []}
+        blocks_judge = self.side_ >= self.smallest
+        terms: dict[str, list[float]] = {"patches": [], "within": []} if blocks_judge else {}
         for first, run in self._runs(pictures):
             embedding.append(self.whole_(self.whole_.raw(run, self.least_)))
-            for row, blocks in enumerate(self._blocks(run), start=first):
+            for row, blocks in enumerate(self._blocks(run) if blocks_judge else (), start=first):
                 distances = self._distances(blocks, owner=row if known else None)
                 for values, distance in zip(terms.values(), distances, strict=True):
                     values.append(float(np.quantile(distance, self.quantile)))
