@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import struct
 import zipfile
+import zlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from raravis.errors import DataError, NothingToRead, ParameterError
 from raravis.images.decoding import reduced, resized
 from raravis.images.frame_times import exif_time, natural, spread_out, usual_interval
 from raravis.images.synthesis import BEGINS, GUESTS, make_sky
+from raravis.senses.images import ImageSense
 from raravis.sources.images import ImageSource
 from real_data import real_data
 
@@ -325,6 +328,33 @@ def test_frames_side_by_side_are_two_cameras(tmp_path):
 def test_the_longest_side_is_that_of_one_camera(tmp_path):
     save(tmp_path, "a.png", np.zeros((40, 160, 3), dtype=np.uint8))
     assert ImageSource(tmp_path, layout="side-by-side", longest=20)[0].shape == (4, 10, 20)
+
+
+def test_a_camera_that_sees_grey_at_night_is_still_the_one_that_was_learned_from(tmp_path):
+    save(tmp_path, "night.png", colours()[..., 0])
+    assert ImageSource(tmp_path).cameras == ("grey",)
+    learned = {"cameras": ["colour"], "size": [6, 8]}
+    assert ImageSense(form=learned).open(tmp_path).cameras == ("colour",)
+    with pytest.raises(NothingToRead, match="pictures left out; for them, set colour"):
+        ImageSense(form={**learned, "cameras": ["celsius"]}).open(tmp_path)
+
+
+def test_colour_of_sixteen_bits_is_read_with_eight(tmp_path):
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    values = np.random.default_rng(0).integers(0, 65536, (6, 8, 3)).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", 8, 6, 16, 2, 0, 0, 0)
+    (tmp_path / "deep.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )  # fmt: skip
+    np.testing.assert_allclose(
+        ImageSource(tmp_path)[0], values.transpose(2, 0, 1) / 65535, atol=1 / 255
+    )
 
 
 # --- refusals --------------------------------------------------------------------------------

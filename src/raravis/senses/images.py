@@ -135,8 +135,8 @@ class ImageSense(Sense):
         """The pictures under `paths` (folders, files or archives). Raises ParameterError where they
         are of another form than those that were learned from."""
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        source: Any = sources.create(self.opens, paths=several, **self.config["source"])
         cameras = self.config["form"]["cameras"]
+        source: Any = sources.create(self.opens, paths=several, **self._as_learned(cameras))
         if cameras and list(source.cameras) != list(cameras):
             raise ParameterError(
                 f"the model learned from {' + '.join(cameras)} pictures, these are "
@@ -144,6 +144,14 @@ class ImageSense(Sense):
             )
         opened: FrameSource = source
         return opened
+
+    def _as_learned(self, cameras: Sequence[str]) -> Options:
+        """The settings of the source; what most pictures are is no question any more once it is
+        known what was learned from."""
+        names = ("colour",) if "colour" in self.config["source"] else ("colour_1", "colour_2")
+        known = dict(zip(names, cameras, strict=False))
+        source: Options = self.config["source"]
+        return source | {k: v for k, v in known.items() if source[k] == "auto"}
 
     # --- learning ----------------------------------------------------------------------------
 
