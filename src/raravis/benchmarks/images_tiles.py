@@ -148,7 +148,8 @@ def autoencoder(ordinary: Pictures, judged: Pictures, seed: int) -> Answer:
 def dumb(ordinary: Pictures, judged: Pictures, seed: int) -> Answer:
     """What knows next to nothing of pictures."""
     known, new = (_normalised(p).reshape(len(p), -1) for p in (ordinary, judged))
-    pca = PCA(COMPONENTS, svd_solver="randomized", random_state=seed).fit(known)
+    components = min(COMPONENTS, len(known) - 1)
+    pca = PCA(components, svd_solver="randomized", random_state=seed).fit(known)
     left = new - pca.inverse_transform(pca.transform(new))
     scores = {
         "kNN of pixels": scorers.create("knn", rescale=False)
