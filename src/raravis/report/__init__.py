@@ -4,7 +4,8 @@
 works from a memory stick in the field as well as from a server.
 
     contents.py   what a report is made of: dataclasses of arrays and bytes
-    pack.py       the same, packed for the page and kept under 15 MB
+    pack.py       the same, packed for the page and kept under 15 MB (6 MB of pictures); with it
+                  charts.py (series), frames.py (pictures), points.py (the map), columns.py (arrays)
     page.py       template + style + scripts + data -> one file, written whole or not at all
     page.html     the frame; page.css the looks, every colour named at its top
     *.js          plain scripts, joined in the order of `page.SCRIPTS`: first what all rooms use

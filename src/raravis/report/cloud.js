@@ -4,37 +4,11 @@ const cloud = (() => {
   const PALETTE = ["#4e79a7", "#e08a2e", "#59a14f", "#b07aa1", "#2f9e9a", "#d7a51e", "#d4605a", "#8f6b52", "#7b8fd4", "#93a83a",
     "#d37295", "#7f8c8d"];
   const canvas = byId("cloud-canvas");
-  const START = { yaw: 0.6, pitch: 0.35, zoom: 1, shift_x: 0, shift_y: 0 };
+  const start = () => ({ yaw: 0.6, pitch: 0.35, zoom: three && PICTURES ? 1.35 : 1, shift_x: 0, shift_y: 0 });
   let points = null;
   let three = false, pictured = false, colouring = PICTURES ? "score" : "cluster", only = null; // only: the one group to show, or null
-  let camera = { ...START };
+  let camera = start();
   let size = null, hovered = -1, chosen = -1;
-
-  function unpackPoints(packed) {
-    const coords = unpack(packed.coords), count = coords.length / 3;
-    const made = { count, packed, xyz: new Float32Array(coords.length) };
-    for (const column of ["cluster", "recording", "start_s", "end_s", "score"]) made[column] = unpack(packed[column]);
-    // Half extents hold all but the outermost hundredth; those lie outside until zoomed out.
-    made.half = [0, 1, 2].map((axis) => {
-      const some = [], stride = Math.max(1, Math.floor(count / 20000));
-      for (let i = 0; i < count; i += stride) some.push(coords[3 * i + axis]);
-      some.sort((a, b) => a - b);
-      const low = some[Math.floor(some.length * 0.005)] ?? 0, high = some[Math.ceil(some.length * 0.995) - 1] ?? 1;
-      const middle = (low + high) / 2;
-      for (let i = 0; i < count; i++) made.xyz[3 * i + axis] = coords[3 * i + axis] - middle;
-      return Math.max(1, (high - low) / 2);
-    });
-    made.x = new Float32Array(count);
-    made.y = new Float32Array(count);
-    made.depth = new Float32Array(count);
-    made.order = new Uint32Array(count);
-    made.tint = new Uint8Array(count);
-    made.byRank = made.score.slice().sort();
-    const { low, high } = scoreRange(made);
-    made.byScore = new Uint32Array(count);
-    sortInto(made.byScore, (i) => (made.score[i] - low) / (high - low));
-    return made;
-  }
 
   // The strangest point within each event: those are ringed.
   function ringEvents() {
@@ -60,7 +34,7 @@ const cloud = (() => {
       points.tint.set(points.cluster);
       return Array.from({ length: 256 }, (_, group) => channels(groupColour(group)));
     }
-    const { low, high } = scoreRange();
+    const { low, high } = scoreRange(points);
     for (let i = 0; i < points.count; i++) {
       points.tint[i] = 255 * Math.min(1, Math.max(0, (points.score[i] - low) / (high - low)));
     }
@@ -69,13 +43,6 @@ const cloud = (() => {
       const place = k / 127.5, from = Math.min(1, Math.floor(place));
       return stops[from].map((c, j) => c + (stops[from + 1][j] - c) * (place - from));
     });
-  }
-
-  // From the median to where only one dot in five hundred is higher.
-  function scoreRange({ byRank, count } = points) {
-    const at = (share) => byRank[Math.floor(share * (count - 1))];
-    const low = at(0.5), high = at(0.998);
-    return { low, high: high > low ? high : low + 1 };
   }
 
   // --- projection --------------------------------------------------------------------------------
@@ -226,7 +193,7 @@ const cloud = (() => {
   function legend() {
     const box = byId("cloud-legend");
     if (colouring === "score") {
-      const { low, high } = scoreRange();
+      const { low, high } = scoreRange(points);
       box.replaceChildren(element("span", {}, `score ${number(low)}`), element("span", { class: "ramp" }), element("span", {}, `${number(high)} and above`));
       return;
     }
@@ -352,11 +319,11 @@ const cloud = (() => {
     if (act) { e.preventDefault(); act(); }
   }
 
-  function reset() { camera = { ...START }; redraw(); }
+  function reset() { camera = start(); redraw(); }
 
   function dimensions(to) {
     three = to;
-    camera = { ...START };
+    camera = start();
     byId("cloud-2d").setAttribute("aria-pressed", String(!three));
     byId("cloud-3d").setAttribute("aria-pressed", String(three));
     describe();
@@ -381,7 +348,7 @@ const cloud = (() => {
 
   function open() {
     if (!report.points || !unpack(report.points.cluster).length) return;
-    points = unpackPoints(report.points);
+    points = openPoints(report.points);
     points.rings = ringEvents();
     thumbnails.open(points);
     byId("cloud-as").hidden = !thumbnails.any;

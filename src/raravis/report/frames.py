@@ -70,14 +70,17 @@ def _view_facts(view: View) -> Json:
 
 
 def celsius_range(view: View) -> tuple[float | None, float | None]:
-    """Between which temperatures nearly all of a thermal picture lies, in tenths; else None."""
+    """Between which temperatures nearly all of a thermal picture lies, and what was expected
+    instead, in tenths; else None."""
     if view.camera != "celsius":
         return None, None
-    known = view.picture[np.isfinite(view.picture)]
-    if not known.size:
+    both = [view.picture] if view.expected is None else [view.picture, view.expected]
+    known = [values[np.isfinite(values)] for values in both]
+    ends = [np.percentile(values, [0.2, 99.8]) for values in known if values.size]
+    if not ends:
         return 0.0, 1.0
-    low = math.floor(10 * float(np.percentile(known, 0.2))) / 10
-    high = math.ceil(10 * float(np.percentile(known, 99.8))) / 10
+    low = math.floor(10 * min(float(end[0]) for end in ends)) / 10
+    high = math.ceil(10 * max(float(end[1]) for end in ends)) / 10
     return low, max(high, round(low + 0.5, 1))
 
 

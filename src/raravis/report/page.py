@@ -37,6 +37,7 @@ SCRIPTS = (
     "events.js",
     "export.js",
     "dots.js",
+    "points.js",
     "cloud.js",
     "main.js",
 )
