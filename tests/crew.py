@@ -70,7 +70,7 @@ def together(
     for process in started:
         process.start()
     for process in started:
-        process.join(120)
+        process.join(240)  # under load, or where one waits for another
         if process.is_alive():
             process.kill()
     paths = [folder / f"answers_{rank}.pt" for rank in range(size)]

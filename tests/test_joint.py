@@ -267,13 +267,12 @@ def test_learning_that_was_broken_off_ends_with_the_same_weights_and_memory(
         assert torch.equal(gone_on["weights"][key], values), key
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 3])
-def test_processes_that_share_a_batch_take_the_step_of_one(count: int, tmp_path: Path) -> None:
+@pytest.mark.slow  # test_distributed does the same for two and three, with the defaults
+def test_processes_that_share_a_batch_take_the_step_of_one(tmp_path: Path) -> None:
     kinds = [(name, {**SMALL, **options}, shape) for name, options, shape in KINDS[6:]]
     kinds += [("vicreg", {**SMALL, "views": "crops"}, (1, 12, 16)), ("vicreg", SMALL, (3, 12, 10))]
     alone = steps_of(tmp_path, kinds)
-    crew = together(steps_of, count, tmp_path, kinds)
+    crew = together(steps_of, 3, tmp_path, kinds)
     assert len(alone) == 6 and all(crew)
     for answers in crew:
         for kind, step in alone.items():

@@ -156,14 +156,15 @@ def step(batches: int, rounds: int) -> list[Row]:
     windows = random.normal(size=(batches * BATCH, 1, 28, 28)).astype(np.float32)
     with seeded(0):
         network: Network = models.create("vicreg", shape=windows.shape[1:], **NETWORK)
-    twins = [copy.deepcopy(network) for _ in range(2)]
+    twins = [copy.deepcopy(network) for _ in range(3)]
     options = {**TRAINING, "epochs": 1}
     tasks: dict[str, Callable[[], object]] = {
         "bare float32 loop": lambda: bare_loop(network, windows),
+        "bare float32 loop, channels-last": lambda: bare_loop(_channels_last(twins[0]), windows),
         "Training.fit in float32 (target >= 1/1.1)": (
-            lambda: Training(**options, precision="float32").fit(twins[0], windows)
+            lambda: Training(**options, precision="float32").fit(twins[1], windows)
         ),
-        "Training.fit": lambda: Training(**options).fit(twins[1], windows),
+        "Training.fit": lambda: Training(**options).fit(twins[2], windows),
     }
     best = dict.fromkeys(tasks, np.inf)
     threads = torch.get_num_threads()
@@ -182,6 +183,10 @@ def step(batches: int, rounds: int) -> list[Row]:
          "ratio": bare / seconds}
         for name, seconds in best.items()
     ]  # fmt: skip
+
+
+def _channels_last(network: Network) -> Network:
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def bare_loop(network: Network, windows: FloatArray) -> None:
