@@ -52,12 +52,12 @@ VEHICLES = ("airplane", "automobile", "ship", "truck")
 LEARNED, HELD = 500, 1280  # windows at most, of kinds that have more
 LEARNED_ANIMALS = 300
 SIDE = 64  # of tiles and skies, as networks see them
+SMALL = 32  # pixels of the longer side; larger pictures are made four times smaller at once
 BATCHES = (16, 64)
 MOST_BATCHES = 20  # of each side
 ROUNDS = 300  # of the bootstrap
 STEPS = 150  # that a network learns
 UNTAUGHT = "1 step"  # what terms tell without learning
-JOINT = {"backbone": "resnet-small", "options": {"width": 8}, "projector": [128, 128]}
 REBUILDING = {"latent": 32, "width": 16}
 
 
@@ -88,6 +88,7 @@ def run(
     data: Path,
     seeds: Sequence[int] = (0, 1, 2),
     parts: Sequence[str] = (),
+    out: Path | None = None,
     progress: Progress = silent,
     steps: int = STEPS,
 ) -> list[Row]:
@@ -100,6 +101,7 @@ def run(
     data   folder with images/ and audio/esc10 in it.
     seeds  of kinds, of what is held back, and of first weights.
     parts  which data sets; none are all.
+    out    folder for scores.csv, the figures of every single case, as they come.
     steps  that each network learns.
 
     Raises DataError where the data are not there, ParameterError for an unknown part.
@@ -110,13 +112,13 @@ def run(
     threads, rows = torch.get_num_threads(), []
     torch.set_num_threads(1)
     try:
-        for done, name in enumerate(chosen):
-            draw = DATA[name](data)
-            for number, seed in enumerate(seeds):
-                progress("scores", done + number / len(seeds), len(chosen))
-                rows += [
-                    {"data": name, "seed": seed, **row} for row in measure(draw(seed), seed, steps)
-                ]
+        for done, (name, seed) in enumerate((n, s) for n in chosen for s in seeds):
+            progress("scores", done, len(chosen) * len(seeds))
+            own = measure(DATA[name](data)(seed), seed, steps)
+            rows += [{"data": name, "seed": seed, **row} for row in own]
+            if out is not None:
+                out.mkdir(parents=True, exist_ok=True)
+                pd.DataFrame(rows).to_csv(out / "scores.csv", index=False)
     finally:
         torch.set_num_threads(threads)
     return _over_seeds(rows)
@@ -140,7 +142,12 @@ def measure(case: Case, seed: int, steps: int = STEPS) -> Iterator[Row]:
     pixels = _density(case.frames(case.learned).reshape(len(case.learned), -1),
                       seen.reshape(len(seen), -1), ("knn",))  # fmt: skip
     yield from _asked("pixels", pixels, is_other, None, seen, seed)
-    joint = {**JOINT, "views": "halves" if case.is_sound else "crop"}
+    joint = {
+        "backbone": "resnet-small",
+        "options": {"width": 8, "stem": "small" if max(case.size) <= SMALL else "large"},
+        "projector": [128, 128],
+        "views": "halves" if case.is_sound else "crop",
+    }
     for label, name, options, taught in (
         (f"vicreg, {UNTAUGHT}", "vicreg", joint, 1),
         ("vicreg", "vicreg", joint, steps),
