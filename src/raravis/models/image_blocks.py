@@ -37,7 +37,8 @@ class ImageBlocks(ImageModel):
 
         term "patches" = quantile over the picture's blocks of
                          mean distance to the k nearest remembered blocks
-        term "within"  = the same, to the k nearest blocks of the picture itself elsewhere
+        term "within"  = the same, to the k nearest blocks of the picture itself elsewhere; not of
+                         small pictures
         embedding      = outlines, layout and shades of the whole picture (`images.whole`)
 
     A block is described by 23 numbers a channel (`images.statistics`). Where in the picture it
@@ -45,14 +46,14 @@ class ImageBlocks(ImageModel):
     their mean and their differences. Pictures may be of any size from 8 x 8; all are shrunk by one
     whole factor, learned from the usual size.
 
-    Small pictures have small blocks, which hold too few pixels to judge by: below `smallest` the
-    terms are not given, and blocks serve the heat alone. The scorer "pictures" takes what there is.
+    Small pictures have small blocks, which hold too few pixels to be held against each other:
+    below `smallest` there is no "within", and the scorer "pictures" goes by the whole alone.
 
     side       of a block in pixels after shrinking, >= 4; for small pictures less, about a third
                of the shorter side.
     shorter    pictures are shrunk so that their shorter side is about so many pixels long.
     memory     blocks remembered, >= 2, an even sample; cost and size do not grow beyond it.
-    smallest   side of blocks from which on they judge; 4 makes them judge always.
+    smallest   side of blocks from which on there is "within"; 4 gives it always.
     k          >= 1: neighbours.
     quantile   in (0, 1]: of a picture's blocks. 1 would let a single block decide.
     shrinkage  in [0, 1]: how little correlated numbers of a block are held apart.
@@ -120,8 +121,8 @@ class ImageBlocks(ImageModel):
         return self
 
     def encode(self, pictures: Sequence[FloatArray]) -> Encoded:
-        """Embedding (N, D) and the terms "patches" and "within" of new pictures; of small ones the
-        embedding alone."""
+        """Embedding (N, D) and the terms "patches" and "within" of new pictures; of small ones
+        "patches" alone."""
         return self._encode(pictures, known=False)
 
     def ordinary(self, pictures: Sequence[FloatArray]) -> Encoded:
@@ -132,7 +133,7 @@ class ImageBlocks(ImageModel):
         """How strange the blocks around each pixel are, (H, W): the mean of the distances to the
         memory and within the picture, drawn smoothly from one block's middle to the next."""
         ((_, run),) = self._runs([picture])
-        distance = sum(self._distances(self._blocks(run)[0], owner=None)) / 2  # (h, w)
+        distance = np.mean(self._distances(self._blocks(run)[0], owner=None), axis=0)  # (h, w)
         step, middle = self._stride * self.factor_, (self.side_ * self.factor_ - 1) / 2
         places = [(np.arange(length) - middle) / step for length in picture.shape[-2:]]
         grid = np.meshgrid(*places, indexing="ij")
@@ -160,11 +161,12 @@ class ImageBlocks(ImageModel):
         if not self.is_fitted:
             raise ParameterError("image-blocks has learned nothing yet: call fit first")
         embedding = [np.empty((0, len(self.whole_.mean_)), dtype=np.float32)]
-        blocks_judge = self.side_ >= self.smallest
-        terms: dict[str, list[float]] = {"patches": [], "within": []} if blocks_judge else {}
+        terms: dict[str, list[float]] = {"patches": []}
+        if self.side_ >= self.smallest:
+            terms["within"] = []
         for first, run in self._runs(pictures):
             embedding.append(self.whole_(self.whole_.raw(run, self.least_)))
-            for row, blocks in enumerate(self._blocks(run) if blocks_judge else (), start=first):
+            for row, blocks in enumerate(self._blocks(run), start=first):
                 distances = self._distances(blocks, owner=row if known else None)
                 for values, distance in zip(terms.values(), distances, strict=True):
                     values.append(float(np.quantile(distance, self.quantile)))
@@ -191,13 +193,15 @@ class ImageBlocks(ImageModel):
         """Statistics of every block, (n, h, w, D)."""
         return block_statistics(run, self.side_, self._stride, self.least_)
 
-    def _distances(self, blocks: FloatArray, owner: int | None) -> tuple[FloatArray, FloatArray]:
-        """Distances (h, w) of blocks (h, w, D) to the memory, and within their picture."""
+    def _distances(self, blocks: FloatArray, owner: int | None) -> list[FloatArray]:
+        """Distances (h, w) of blocks (h, w, D) to the memory, and within their picture unless it
+        is small."""
         size = blocks.shape[:2]
         z = self.memory_.turned(blocks.reshape(-1, blocks.shape[-1]))
-        remembered = self.memory_.distance(z, owner)
-        own = own_distance(z, size[1], self.side_ / self._stride, self.k)
-        return remembered.reshape(size), own.reshape(size)
+        distances = [self.memory_.distance(z, owner)]
+        if self.side_ >= self.smallest:
+            distances.append(own_distance(z, size[1], self.side_ / self._stride, self.k))
+        return [distance.reshape(size) for distance in distances]
 
 
 def _usual(pictures: Sequence[FloatArray]) -> FloatArray:

@@ -13,7 +13,7 @@ from raravis.scorers import Scorer
 from raravis.thresholds import Tail
 from raravis.windows import FloatArray
 
-TERMS = ("patches", "within")  # of the model image-blocks; a model that gives none is judged whole
+TERMS = ("patches", "within")  # of the model image-blocks
 
 
 class Tails(Learned):
@@ -30,11 +30,11 @@ class Pictures(Scorer):
     """Mean surprise of what a picture's blocks say and of how far it lies from others as a whole.
 
         score = mean over members of -log p_member
-        members: the terms "patches" and "within", where the model gives them, and the mean
+        members: the terms "patches" and "within", where the model gives both, and the mean
                  distance to the k nearest remembered embeddings
 
-    So a small flaw and a picture that is different altogether both count. Of pictures too small
-    for blocks the model gives no such terms, and the whole alone decides.
+    So a small flaw and a picture that is different altogether both count. Of pictures too small to
+    be judged by their blocks the model gives no "within", and the whole alone decides.
 
     k       >= 1: neighbours of the whole. Pictures that recur up to k times still stand out.
     memory  >= 2: embeddings remembered, drawn at random.
@@ -53,8 +53,8 @@ class Pictures(Scorer):
         self.knn_.fit(encoded)
         self.tails_ = Tails()
         self.tails_.whole_.fit(self.knn_.ordinary_scores(encoded), hours=1.0)
-        for name in TERMS:
-            if name in encoded.terms:
+        if set(TERMS) <= set(encoded.terms):
+            for name in TERMS:
                 getattr(self.tails_, f"{name}_").fit(encoded.terms[name], hours=1.0)
         return self
 
