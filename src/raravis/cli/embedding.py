@@ -138,8 +138,8 @@ def monitor(
         console.list_skipped(source.skipped)
 
 
-_FIELDS = ["term", "per", "before", "after", "deviations", "auroc", "low", "high", "rows_before",
-           "rows_after"]  # fmt: skip
+_FIELDS = ["term", "per", "before", "after", "deviations", "auroc", "low", "high", "p_value",
+           "rows_before", "rows_after"]  # fmt: skip
 
 
 def _print_moves(watched: Watched, table: list[dict[str, Any]], said: list[str]) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import mannwhitneyu
 
 from raravis.metrics import auroc, bootstrap_interval
 from raravis.monitoring.terms import AFTER, BEFORE, Watched
 from raravis.windows import FloatArray
 
 ROUNDS = 300  # of the bootstrap
+CHANCE = 0.05  # that any of the terms is said to tell the sides apart where none does
 WINDOWS, BATCHES = "window", "batch"
 
 
@@ -26,7 +28,10 @@ class Move:
     deviations   by how many of its standard deviations before the switch the mean moved; None where
                  it never varied.
     auroc        how often one after the switch is higher than one before; below 1/2 it fell.
-    low, high    interval of 95 % around that.
+    low, high    interval of 95 % around that, by drawing windows or batches anew; too narrow where
+                 there are few, and of no width where the sides do not overlap.
+    p_value      chance of an AUROC so far from 1/2 or farther, were both sides of one kind (Mann &
+                 Whitney's test, exact where rows are few).
     rows_before  windows or batches before, and rows_after: after.
     """
 
@@ -38,13 +43,9 @@ class Move:
     auroc: float
     low: float
     high: float
+    p_value: float
     rows_before: int
     rows_after: int
-
-    @property
-    def tells(self) -> bool:
-        """Whether chance is outside the interval."""
-        return not self.low <= 0.5 <= self.high
 
 
 def moves(watched: Watched, seed: int = 0) -> list[Move]:
@@ -78,6 +79,7 @@ def _move(table: pd.DataFrame, name: str, per: str, seed: int) -> Move | None:
         auroc(is_after, values),
         low,
         high,
+        float(mannwhitneyu(after, before).pvalue),
         len(before),
         len(after),
     )
@@ -89,7 +91,11 @@ def _known(values: pd.Series) -> FloatArray:
 
 
 def said(found: Sequence[Move]) -> list[str]:
-    """What moved, in words: a sentence for windows and one for batches, and what to beware of."""
+    """What moved, in words: a sentence for windows and one for batches, and what to beware of.
+
+    A term tells the sides apart where its p-value is below 5 % over the number of terms that were
+    asked (Bonferroni), so that asking many finds nothing by itself.
+    """
     if not found:
         return ["no switch to other recordings, or fewer than two batches: nothing to compare"]
     sentences = []
@@ -99,11 +105,13 @@ def said(found: Sequence[Move]) -> list[str]:
             sentences.append(
                 f"too few windows for two {per}es on each side: give a smaller --batch"
             )
-        elif not any(move.tells for move in own):
+            continue
+        told = [move for move in own if move.p_value < CHANCE / len(own)]
+        if not told:
             sentences.append(f"per {per}, no term tells the two sides apart: all could be chance")
         else:
-            sentences.append(_sentence(next(move for move in own if move.tells)))
-            silent = [move.term for move in own if not move.tells]
+            sentences.append(_sentence(told[0]))
+            silent = [move.term for move in own if move not in told]
             if silent:
                 sentences.append(f"per {per}, could be chance: {', '.join(silent)}")
     sentences.append(
