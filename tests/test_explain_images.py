@@ -113,7 +113,7 @@ def test_what_is_usual_is_what_the_hottest_place_of_ordinary_frames_reaches(run,
     detector = Detector.load(run)
     model = detector.sense.layers["pictures"].model
     with Store.open(run) as store:
-        ordinary = store.scores("windows", "patches")[0] < detector.sense.level
+        ordinary = store.scores("windows", detector.scorer)[0] < detector.sense.level
     source = detector.open(report_paths(run))
     pictures = [source[k] for k in np.flatnonzero(ordinary)]
     hottest = np.sort([model.heat(picture).max() for picture in pictures])
@@ -134,10 +134,11 @@ def test_the_network_beside_the_judge_shows_what_was_expected(report):
 
 
 def test_neighbours_are_the_nearest_frames_without_an_alarm(report, run):
-    level = Detector.load(run).sense.level
+    sense = Detector.load(run).sense
+    level = sense.level
     with Store.open(run) as store:
         embedding = np.asarray(store.embeddings("windows"), dtype=np.float32)
-        score, names = store.scores("windows", "patches")[0], store.names("windows")
+        score, names = store.scores("windows", sense.scorer)[0], store.names("windows")
     for event in report.events[:2]:
         row = 20 + event.rows[0] - 1
         distance = np.linalg.norm(embedding - embedding[row], axis=1)
@@ -272,18 +273,22 @@ def test_of_a_strange_picture_the_strangest_part_is_named():
 def test_scores_are_said_with_the_highest_first():
     said = ranks_said({"knn": 0.5, "patches": 0.9981, "mahalanobis": 0.93, "gaze": 0.2})
     assert said == (
-        "It is stranger than 99.8% of all frames by its strangest places, than 93.0% by its "
+        "It is stranger than 99.8% of the others by its strangest places, than 93.0% by its "
         "distance from the middle of the embeddings; less so by how alone it is among the "
         "embeddings and gaze."
     )
+    assert ranks_said({"patches": 1.0, "knn": 0.9999}) == (
+        "It is stranger than all others by its strangest places, than nearly all others by how "
+        "alone it is among the embeddings."
+    )
     assert ranks_said({"knn": 0.42}) == (
-        "It is stranger than 42% of all frames by how alone it is among the embeddings."
+        "It is stranger than 42% of the others by how alone it is among the embeddings."
     )
 
 
 def test_only_extremes_are_worth_a_word():
-    assert extreme_said(0.994, "brighter", "darker") == "It is brighter than 99.4% of all frames."
-    assert extreme_said(0.0, "brighter", "darker") == "It is darker than nearly every other frame."
+    assert extreme_said(0.994, "brighter", "darker") == "It is brighter than 99.4% of the others."
+    assert extreme_said(0.0, "brighter", "darker") == "It is darker than all others."
     assert extreme_said(0.5, "brighter", "darker") == ""
 
 

@@ -209,7 +209,8 @@ class Explainer:
 
     def _reasons(self, row: int, near: Sequence[tuple[int, float]]) -> list[str]:
         """What the scores say of a frame beside all others."""
-        below = {name: float(np.mean(s < s[row])) for name, s in self.scores.items()}
+        others = max(1, len(self.score) - 1)
+        below = {name: float((s < s[row]).sum() / others) for name, s in self.scores.items()}
         brightness = below.pop("brightness", 0.5)
         celsius = self.cameras == ["celsius"]
         more, less = ("warmer", "colder") if celsius else ("brighter", "darker")

@@ -15,6 +15,7 @@ MOST_OF = 0.8  # of what is above usual, that lies in what is named
 TELLING = 0.9  # share of frames from which on a score is told with its figure
 FAR = 0.99  # share of frames from which on brightness or warmth is worth a word
 SCORES = {
+    "pictures": "its strangest places and the whole of it together",
     "patches": "its strangest places",
     "within": "places that are unlike the rest of the picture",
     "reconstruction": "what the network could not reconstruct",
@@ -69,26 +70,26 @@ def _third(profile: FloatArray) -> int | None:
 
 
 def ranks_said(shares: Mapping[str, float]) -> str:
-    """What share of all frames scores lower, for each score; the most telling first."""
+    """What share of the other frames scores lower, for each score; the most telling first."""
     named = sorted(shares.items(), key=lambda pair: -pair[1])
     high = [(name, share) for name, share in named if share >= TELLING] or named[:1]
     (first, most), *others = high
     said = f"It is stranger than {_share(most)} by {SCORES.get(first, first)}"
-    said += "".join(f", than {share:.1%} by {SCORES.get(name, name)}" for name, share in others)
+    said += "".join(f", than {_share(s, '')} by {SCORES.get(name, name)}" for name, s in others)
     rest = [SCORES.get(name, name) for name, _ in named[len(high) :]]
     return f"{said}; less so by {joined(rest)}." if rest else f"{said}."
 
 
-def _share(share: float) -> str:
-    """Such as "98.2% of all frames"."""
+def _share(share: float, of: str = " of the others") -> str:
+    """Such as "98.2% of the others"."""
     if share >= 0.9995:
-        return "nearly every other frame"
-    return f"{share:.1%} of all frames" if share > 0.9 else f"{share:.0%} of all frames"
+        return "all others" if share == 1 else "nearly all others"
+    return f"{share:.1%}{of}" if share > 0.9 else f"{share:.0%}{of}"
 
 
 def extreme_said(share_below: float, more: str, less: str) -> str:
-    """Of a value lower in this share of all frames: "It is darker than 99.4% of all frames."; empty
-    where it is nothing special."""
+    """Of a value lower in this share of the other frames: "It is darker than 99.4% of the others.";
+    empty where it is nothing special."""
     if share_below >= FAR:
         return f"It is {more} than {_share(share_below)}."
     if share_below <= 1 - FAR:
