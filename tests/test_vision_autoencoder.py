@@ -89,6 +89,11 @@ def test_everything_goes_through_the_code() -> None:
     torch.testing.assert_close(rebuilt[0], rebuilt[1])
 
 
+def test_every_weight_is_saved_once() -> None:
+    saved = [values.data_ptr() for values in made(rotation=True).state_dict().values()]
+    assert len(set(saved)) == len(saved)
+
+
 def test_the_number_of_weights_is_the_documented_one() -> None:
     network = models.create("vit-ae", shape=(1, 28, 28))
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(1.4e6, rel=0.03)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from raravis.errors import ParameterError
 from raravis.models import register
 from raravis.networks import Codes, Network, named_shape
-from raravis.transformers import Block, Encoder, Paste, learned, waves
+from raravis.transformers import Block, Encoder, Paste, Patches, learned, waves
 from raravis.turning import chosen, every_turn, turned, turns_of
 
 Shape = tuple[int, int, int]
@@ -78,7 +78,8 @@ class VisionAutoencoder(Network):
               at random, and the token is to tell by how many. Windows that are not square are
               turned by halves.
     patch, width, heads
-              as in `transformers.Encoder`; `width` a multiple of 4.
+              as in `transformers.Encoder`; `width` a multiple of 4. Where a side is no multiple of
+              the patch, what is repeated to fill it counts in the errors as well.
     depth, decoder_depth
               blocks of the encoder and of the decoder, >= 1.
     memory    tokens into which the code is spread for the decoder to look at, >= 1.
@@ -113,7 +114,6 @@ class VisionAutoencoder(Network):
         self.shape = _checked(shape, latent, masked, decoder_depth, memory)
         leading = 2 if rotation else 1
         self.encoder = Encoder(self.shape, patch, width, depth, heads, "sine", leading)
-        self.patches = self.encoder.patches
         self.squeeze = nn.Linear(width, latent)
         self.paste = Paste(self.shape, self.patches.patch)
         numbers = self.shape[0] * self.patches.patch**2
@@ -130,6 +130,11 @@ class VisionAutoencoder(Network):
             )
         self.hidden = min(max(1, round(masked * count)), count - 1) if masked else 0
         self.register_buffer("looks", _looks(count, self.hidden), persistent=False)
+
+    @property
+    def patches(self) -> Patches:
+        """How windows are cut."""
+        return self.encoder.patches
 
     def parts(self, batch: Tensor) -> dict[str, Tensor]:
         """The mean squared error of each window, or of what was hidden from it; and how little the
