@@ -116,6 +116,23 @@ def test_layers_that_see_the_same_frames_stand_side_by_side(frames, tmp_path):
         assert list(found.arrays) == ["embedding"]
 
 
+def test_pairs_have_embeddings_of_both_cameras(tmp_path):
+    for seed, camera in enumerate(("rgb", "thermal")):
+        (tmp_path / camera).mkdir()
+        for number in range(12):
+            picture("dark", 100 * seed + number).save(tmp_path / camera / f"{number:03d}.png")
+    model = {"name": "vicreg-pair", "options": {"width": 4}, "projector": [8, 6]}
+    training = {"epochs": 1, "max_steps": 2, "batch": 8, "device": "cpu"}
+    cameras = [tmp_path / "rgb", tmp_path / "thermal"]
+    detector = Detector(model, kind="pairs", source={"join": "name"}, training=training)
+    detector.fit(cameras)
+    with embedded(detector, detector.open(cameras)) as found:
+        widths = {name: array.shape[1] for name, array in found.arrays.items()}
+        assert widths == {"backbone_1": 16, "projector_1": 6, "backbone_2": 16, "projector_2": 6}
+        assert len(found.index) == 12
+        assert not np.array_equal(found.arrays["backbone_1"], found.arrays["backbone_2"])
+
+
 def test_numpy_reads_a_file_that_has_grown(tmp_path):
     rows = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     growing = Growing(tmp_path / "ours.npy", 3)
