@@ -95,6 +95,33 @@ def test_pictures_in_colour_and_in_degrees_are_judged_alike():
         assert found > model.ordinary(learned).terms["patches"].max()
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (4, 9, 200), (2, 31, 30), (1, 300, 290)])
+def test_pictures_of_any_size_and_even_ones_give_finite_numbers(shape):
+    learned = [*grass(4, shape=shape), np.full(shape, 0.5, dtype=np.float32)]
+    model = ImageBlocks(smallest=4).fit(learned)
+    even = np.full(shape, 3.0, dtype=np.float32)
+    for encoded in (model.ordinary(learned), model.encode([even])):
+        assert np.isfinite(encoded.embedding).all()
+        assert all(np.isfinite(values).all() for values in encoded.terms.values())
+    assert model.heat(even).shape == shape[1:]
+    assert np.isfinite(model.heat(even)).all()
+
+
+def test_a_picture_much_smaller_than_those_learned_from_is_judged_too():
+    model = ImageBlocks(shorter=8).fit(grass(4, shape=(1, 64, 80)))
+    assert model.factor_ == 8
+    small = grass(1, shape=(1, 9, 20))[0]
+    assert np.isfinite(model.encode([small]).terms["patches"]).all()
+    assert model.heat(small).shape == (9, 20)
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    models_of = [ImageBlocks(memory=50, seed=seed).fit(grass(6)) for seed in (1, 1, 2)]
+    banks = [model.memory_.bank_ for model in models_of]
+    np.testing.assert_array_equal(banks[0], banks[1])
+    assert not np.array_equal(banks[0], banks[2])
+
+
 def test_the_unit_of_the_pixels_does_not_matter():
     grey = grass(8)
     terms = [

@@ -134,7 +134,8 @@ class ImageBlocks(ImageModel):
         memory and within the picture, drawn smoothly from one block's middle to the next."""
         ((_, run),) = self._runs([picture])
         distance = np.mean(self._distances(self._blocks(run)[0], owner=None), axis=0)  # (h, w)
-        step, middle = self._stride * self.factor_, (self.side_ * self.factor_ - 1) / 2
+        factor = self._factor(picture)
+        step, middle = self._stride * factor, (self.side_ * factor - 1) / 2
         places = [(np.arange(length) - middle) / step for length in picture.shape[-2:]]
         grid = np.meshgrid(*places, indexing="ij")
         heat: FloatArray = map_coordinates(distance, grid, order=1, mode="nearest")
@@ -186,8 +187,11 @@ class ImageBlocks(ImageModel):
             yield len(pictures) - len(run), self._turned(np.stack(run))
 
     def _turned(self, pictures: FloatArray) -> FloatArray:
-        factor = min(self.factor_, *pictures.shape[-2:])
-        return light_and_colour(shrunk(pictures, factor), self.unit_)
+        return light_and_colour(shrunk(pictures, self._factor(pictures)), self.unit_)
+
+    def _factor(self, pictures: FloatArray) -> int:
+        """What pictures (..., H, W) are shrunk by: a much smaller one than usual by less."""
+        return min(self.factor_, min(pictures.shape[-2:]) // SMALLEST)
 
     def _blocks(self, run: FloatArray) -> FloatArray:
         """Statistics of every block, (n, h, w, D)."""
