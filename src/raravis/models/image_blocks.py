@@ -191,7 +191,7 @@ class ImageBlocks(ImageModel):
 
     def _factor(self, pictures: FloatArray) -> int:
         """What pictures (..., H, W) are shrunk by: a much smaller one than usual by less."""
-        return min(self.factor_, min(pictures.shape[-2:]) // SMALLEST)
+        return int(min(self.factor_, min(pictures.shape[-2:]) // SMALLEST))
 
     def _blocks(self, run: FloatArray) -> FloatArray:
         """Statistics of every block, (n, h, w, D)."""
