@@ -8,8 +8,8 @@ fashion  Fashion-MNIST: 20,000 pictures without labels are learned from. Then th
          both of `metrics.representation`; beside it the pixels themselves, and the same network
          as drawn, without learning
 
-The settings of the network were chosen on the last 4,000 of the training pictures (`on="held"`),
-never on the test pictures. CPU-s are those of the process.
+Settings are chosen on the last 4,000 of the training pictures (`on="held"`), never on the test
+pictures. CPU-s are those of the process.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def run(
     parts: Sequence[str] = (),
     quick: bool = False,
     on: str = "test",
-    epochs: int | None = None,
+    network: Row | None = None,
+    training: Row | None = None,
     progress: Progress = silent,
 ) -> list[Row]:
     """Rows of figures, a part after the other.
@@ -70,7 +71,8 @@ def run(
     parts   of `PARTS`; none are all.
     quick   smaller sizes, to see that all works; the figures then say little.
     on      "test", or "held" to choose settings by.
-    epochs  for "fashion", instead of those of `TRAINING`.
+    network, training
+            settings for "fashion" instead of those in `NETWORK` and `TRAINING`.
 
     Raises DataError where the pictures are not there, ParameterError for an unknown part.
     """
@@ -86,7 +88,7 @@ def run(
         elif part == "step":
             rows += step(*((2, 1) if quick else (8, 5)))
         else:
-            rows += fashion(data, seeds, quick, on, epochs)
+            rows += fashion(data, seeds, quick, on, network or {}, training or {})
     return rows
 
 
@@ -210,18 +212,23 @@ def bare_loop(network: Network, windows: FloatArray) -> None:
 
 
 def fashion(
-    data: Path | None, seeds: Sequence[int], quick: bool, on: str, epochs: int | None
+    data: Path | None, seeds: Sequence[int], quick: bool, on: str, changed: Row, learning: Row
 ) -> Iterator[Row]:
-    """Accuracy of what tells kinds of clothing apart: pixels, a random network, VICReg."""
+    """Accuracy of what tells kinds of clothing apart: pixels, a random network, VICReg.
+
+    changed, learning  settings of the network and of training instead of the usual ones.
+    """
     known, asked = load(data, on)
     if quick:
         known, asked = (known[0][:600], known[1][:600]), (asked[0][:300], asked[1][:300])
     flat = [pictures.reshape(len(pictures), -1) for pictures, _ in (known, asked)]
     yield {"what": "pixels", **_judged(flat[0], known[1], flat[1], asked[1])}
-    options = {**TRAINING, "epochs": epochs or (1 if quick else TRAINING["epochs"])}
+    options = {**TRAINING, **({"epochs": 1} if quick else {}), **learning}
     for seed in seeds:
         with seeded(seed):
-            network: Network = models.create("vicreg", shape=known[0].shape[1:], **NETWORK)
+            network: Network = models.create(
+                "vicreg", shape=known[0].shape[1:], **NETWORK | changed
+            )
         network.eval()
         yield {"what": "random network", "seed": seed, **_of(network, known, asked)}
         began_s, cpu_s = time.perf_counter(), time.process_time()
