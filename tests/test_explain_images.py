@@ -236,6 +236,28 @@ def test_pairs_are_read_again_from_both_folders(pairs):
     assert "to 2026-05-01" in dict(shown.summary)["Time"]
 
 
+def test_a_network_shows_the_errors_of_each_camera(tmp_path):
+    make_sky(tmp_path, frames=40, seed=2)
+    cameras = [tmp_path / "optical", tmp_path / "thermal"]
+    high = {"name": "quantile", "q": 0.8}
+    run_on(
+        cameras, cameras, tmp_path / "run",
+        kind="pairs", model="conv-ae", training={"epochs": 1, "batch": 16}, threshold=high,
+    )  # fmt: skip
+    layer = Detector.load(tmp_path / "run").sense.layers["frames"]
+    shown = explain(tmp_path / "run").events
+    assert shown
+    for event in shown:
+        views = event.original.frame.views
+        picture = np.concatenate([view.picture for view in views])
+        own = np.square(
+            layer.frames([picture]) - layer.running.reconstruct(layer.frames([picture]))
+        )
+        np.testing.assert_allclose(views[0].heat, own[0, :3].mean(axis=0), rtol=1e-3)
+        np.testing.assert_allclose(views[1].heat, own[0, 3], rtol=1e-3)
+        assert views[0].usual != views[1].usual
+
+
 def test_the_page_of_pairs_is_written(pairs):
     assert 'data-kind="pairs"' in render(explain(pairs, most_events=2))
 
@@ -286,6 +308,22 @@ def test_scores_are_said_with_the_highest_first():
     )
 
 
+def test_cameras_that_differ_are_told_apart(pairs):
+    detector = Detector.load(pairs)
+    with Store.open(pairs) as store:
+        explainer = Explainer(pairs, detector.sense, store)
+    usual = explainer._usual
+    bird, calm = np.zeros((30, 30)), np.zeros((30, 30))
+    bird[:9, :9] = 2 * usual[0]
+    assert explainer._places([bird, calm]) == [
+        "In the colour picture: what stands out most lies in the upper left, 9% of the picture.",
+        "In the thermal picture: no single place stands out: the frame as a whole is unlike the "
+        "others.",
+    ]
+    assert explainer._places([bird, bird]) == [where_said(bird, usual[0])]
+    assert explainer._places([]) == []
+
+
 def test_only_extremes_are_worth_a_word():
     assert extreme_said(0.994, "brighter", "darker") == "It is brighter than 99.4% of the others."
     assert extreme_said(0.0, "brighter", "darker") == "It is darker than all others."
@@ -317,8 +355,11 @@ def test_channels_belong_to_their_camera():
     picture = np.arange(4.0)[:, None, None] * np.ones((4, 2, 2))
     colour, celsius = parts(picture, ["colour", "celsius"])
     assert colour.shape == (3, 2, 2) and (celsius == 3).all()
-    first, second = views(picture, ["colour", "celsius"], picture + 1, np.ones((2, 2)), 0.5)
-    assert (second.expected == 4).all() and first.usual == second.usual == 0.5
+    heats = [np.ones((2, 2)), np.zeros((2, 2))]
+    first, second = views(picture, ["colour", "celsius"], picture + 1, heats, [0.5, 0.7])
+    assert (second.expected == 4).all() and (second.heat == 0).all() and (first.heat == 1).all()
+    assert (first.usual, second.usual) == (0.5, 0.7)
+    assert views(picture, ["colour", "celsius"])[1].heat is None
 
 
 def test_a_gallery_finds_frames_of_a_recording_that_is_opened_alone(folders, run):

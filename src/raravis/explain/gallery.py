@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -89,15 +90,19 @@ def views(
     picture: FloatArray,
     cameras: Sequence[str],
     expected: FloatArray | None = None,
-    heat: FloatArray | None = None,
-    usual: float = 0.0,
+    heats: Sequence[FloatArray] = (),
+    usual: Sequence[float] = (),
 ) -> list[report.View]:
-    """A picture (C, H, W) as what each camera saw of it; heat is of both together."""
+    """A picture (C, H, W) as what each camera saw of it; `heats` and `usual` have one for each
+    camera, or none."""
     instead = [None] * len(cameras) if expected is None else parts(expected, cameras)
-    return [
-        report.View(camera, part, other, heat, usual)
-        for camera, part, other in zip(cameras, parts(picture, cameras), instead, strict=True)
+    seen = [
+        report.View(*one) for one in zip(cameras, parts(picture, cameras), instead, strict=True)
     ]
+    if not heats:
+        return seen
+    veiled = zip(seen, heats, usual, strict=True)
+    return [replace(view, heat=heat, usual=level) for view, heat, level in veiled]
 
 
 def thumbnail_size(size: Sequence[int], cameras: int, longest: int = 48) -> tuple[int, int]:

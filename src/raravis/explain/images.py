@@ -12,7 +12,7 @@ import numpy as np
 
 from raravis import report
 from raravis.configuration import read_toml
-from raravis.explain.gallery import Gallery, coloured, thumbnail, thumbnail_size, views
+from raravis.explain.gallery import Gallery, coloured, parts, thumbnail, thumbnail_size, views
 from raravis.explain.learning import pruned
 from raravis.explain.places import extreme_said, ranks_said, where_said
 from raravis.explain.points import points
@@ -107,12 +107,11 @@ class Explainer:
         """One event; `small` holds the frames of all neighbours."""
         row = self._row(event)
         picture = self.gallery.picture(row)
-        frame, reasons = report.Frame(self.names[row]), []
+        frame, reasons = report.Frame(self.names[row]), list[str]()
         if picture is not None:
-            heat = self._heat(picture)
-            frame = self._shown(row, picture, heat)
-            if heat is not None:
-                reasons.append(where_said(heat, self._usual))
+            heats = self._heats(picture)
+            frame = self._shown(row, picture, heats)
+            reasons = self._places(heats)
         first, last = self._span(event)
         return report.ReportEvent(
             rank=rank,
@@ -162,40 +161,54 @@ class Explainer:
         seen = views(resized(picture, height, width), self.cameras)
         return report.Frame(self.names[row], seen)
 
-    def _shown(self, row: int, picture: FloatArray, heat: FloatArray | None) -> report.Frame:
+    def _shown(self, row: int, picture: FloatArray, heats: list[FloatArray]) -> report.Frame:
         expected = None
         network = self.sense.layers.get("frames")
         if isinstance(network, FrameLayer) and _reconstructs(network.network):
             expected = network.reconstruct([picture])[0]
-        usual = 0.0 if heat is None else self._usual
-        seen = views(picture, self.cameras, expected, heat, usual)
+        seen = views(picture, self.cameras, expected, heats, self._usual if heats else ())
         return report.Frame(self.names[row], seen)
 
     # --- why ---------------------------------------------------------------------------------
 
-    def _heat(self, picture: FloatArray) -> FloatArray | None:
-        """Where a picture is strange to the layer that makes the score, (h, w)."""
+    def _heats(self, picture: FloatArray) -> list[FloatArray]:
+        """Where a picture is strange to the layer that makes the score, (h, w) for each camera,
+        twice the same where it judges both together; nothing where it cannot tell."""
         layer = next(iter(self.sense.layers.values()))
+        cameras = len(self.cameras)
         if isinstance(layer, PictureLayer):
-            return layer.model.heat(picture)
+            return [layer.model.heat(picture)] * cameras
         heats = layer.heats([picture])
-        for name in (self.sense.scorer, "reconstruction", *heats):
-            if name in heats:
-                heat: FloatArray = heats[name][0]
-                return heat
-        return None
+        if "reconstruction" in heats:
+            frames = layer.frames([picture])
+            errors = np.square(layer.running.reconstruct(frames) - frames)[0]  # (C, h, w)
+            return [part.mean(axis=0) for part in parts(errors, self.cameras)]
+        own = [heat[0] for name, heat in sorted(heats.items()) if name[-2:] in ("_1", "_2")]
+        if len(own) == cameras:
+            return own
+        return [next(iter(heats.values()))[0]] * cameras if heats else []
+
+    def _places(self, heats: list[FloatArray]) -> list[str]:
+        """Where a picture is strange, in words; of each camera where they differ."""
+        said = [where_said(*one) for one in zip(heats, self._usual, strict=True)] if heats else []
+        if len(set(said)) < 2:
+            return said[:1]
+        words = ["thermal" if camera == "celsius" else camera for camera in self.cameras]
+        pairs = zip(words, said, strict=True)
+        return [f"In the {word} picture: {one[0].lower()}{one[1:]}" for word, one in pairs]
 
     @cached_property
-    def _usual(self) -> float:
-        """Heat of the hottest place of an ordinary frame: the median of some of them."""
+    def _usual(self) -> list[float]:
+        """Heat of the hottest place of an ordinary frame, for each camera: the median of some."""
         ordinary = np.flatnonzero(self.score < self.sense.level)
         hottest = []
         for row in ordinary[_even(len(ordinary), ORDINARY)]:
             picture = self.gallery.picture(int(row))
-            heat = None if picture is None else self._heat(picture)
-            if heat is not None:
-                hottest.append(float(heat.max()))
-        return float(np.median(hottest)) if hottest else 0.0
+            heats = [] if picture is None else self._heats(picture)
+            if heats:
+                hottest.append([float(heat.max()) for heat in heats])
+        middle = np.median(hottest, axis=0) if hottest else np.zeros(len(self.cameras))
+        return [float(heat) for heat in middle]
 
     def _nearest(self, row: int, count: int) -> list[tuple[int, float]]:
         """(row, distance) of the nearest frames that raised no alarm."""
