@@ -9,6 +9,7 @@ from PIL import Image
 
 from raravis.detector import Detector
 from raravis.errors import NothingToRead, ParameterError
+from raravis.images import thermal
 from raravis.journal import Journal
 from raravis.store import Store
 
@@ -63,7 +64,7 @@ def test_the_strange_pictures_come_first_and_are_called_by_name(learned, folders
     assert list(written.columns[:4]) == ["rank", "recording", "frame", "start_s"]
     with Store.open(tmp_path) as store:
         assert store.names("windows") == [f"{number}.png" for number in range(40)]
-        assert {"patches", "brightness"} <= set(store.scorers("windows"))
+        assert {"pictures", "patches", "brightness"} <= set(store.scorers("windows"))
 
 
 def test_a_loaded_detector_gives_the_same_scores(learned, folders, tmp_path):
@@ -150,10 +151,35 @@ def test_where_nothing_can_be_read_it_is_said(tmp_path):
         Detector(kind="images").fit(tmp_path)
 
 
-def test_pictures_of_another_form_are_refused(learned, tmp_path):
+def test_colour_is_seen_as_grey_where_grey_was_learned_from_and_degrees_are_refused(
+    learned, tmp_path
+):
     Image.new("RGB", (64, 48), "red").save(tmp_path / "red.png")
-    with pytest.raises(ParameterError, match="learned from grey pictures, these are colour"):
-        learned.score(tmp_path)
+    assert learned.open(tmp_path).cameras == ("grey",)
+    (tmp_path / "warm").mkdir()
+    thermal.write(tmp_path / "warm" / "0.thermal.celsius.csv", np.full((48, 64), 20.0))
+    with pytest.raises(NothingToRead, match="celsius"):
+        learned.score(tmp_path / "warm")
+
+
+def test_a_pair_is_strange_where_only_the_thermal_camera_sees_it(tmp_path):
+    noise = np.random.default_rng(0)
+    for name in ("optical", "thermal"):
+        (tmp_path / name).mkdir()
+    for number in range(60):
+        Image.fromarray(texture(noise)).save(tmp_path / "optical" / f"{number}.png")
+        warm = texture(noise, number == 50) / 10.0
+        thermal.write(tmp_path / "thermal" / f"{number}.thermal.celsius.csv", warm)
+    cameras = [tmp_path / "optical", tmp_path / "thermal"]
+    detector = Detector(kind="pairs", explainer="none", learn={"first": 0.7}).fit(cameras)
+    assert detector.config["model"]["name"] == "pair-blocks"
+    table = detector.score(cameras)
+    assert table.score.argmax() == 50
+    layer, source = detector.sense.layers["pictures"], detector.open(cameras)
+    heat = layer.model.heat(source.read(0, 50, 51).pictures[0])
+    assert heat.shape == (48, 64) and heat[20:26, 10:50].mean() > 1.5 * np.median(heat)
+    detector.save(tmp_path / "run")
+    pd.testing.assert_frame_equal(Detector.load(tmp_path / "run").score(cameras), table)
 
 
 def test_pictures_need_what_can_see_them():

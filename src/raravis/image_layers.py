@@ -86,13 +86,15 @@ class PictureLayer:
     """Pictures as they are, of any size, seen by a model in closed form.
 
     model  name and options of an `ImageModel`.
+    split  channels of the first camera.
     """
 
     name = "pictures"
 
-    def __init__(self, model: Options, main: dict[str, Options], threshold: Options) -> None:
-        options = {key: value for key, value in model.items() if key != "name"}
-        self.model: ImageModel = models.create(model["name"], **options)
+    def __init__(
+        self, model: Options, main: dict[str, Options], threshold: Options, split: int
+    ) -> None:
+        self.model: ImageModel = _made(model, {"split": split})
         self.judges = Judges(main, threshold, density=False)
 
     def learn(self, pictures: Pictures, hours: float, journal: Journal = SILENT) -> None:
@@ -142,12 +144,8 @@ class FrameLayer:
         seed: int,
     ) -> None:
         self.shape = shape
-        known = {"shape": shape, "split": split}
-        wanted = parameters(models.get(model["name"]))
-        given = {key: value for key, value in known.items() if key in wanted}
-        options = {key: value for key, value in model.items() if key != "name"}
         with seeded(seed):  # the first weights follow the seed alone
-            self.network: Network = models.create(model["name"], **{**options, **given})
+            self.network: Network = _made(model, {"shape": shape, "split": split})
         self.training = Training(**{"seed": seed, **training})
         self.judges = Judges(main, threshold, density=True)
         self.scale = ChannelScale()
@@ -211,6 +209,14 @@ class FrameLayer:
         self.scale.restore(_under("scale.", state))
         self.inference = Inference(self.network)
         self.judges.restore(_under("judges.", state))
+
+
+def _made(model: Options, known: Options) -> Any:
+    """The model that a table names, told what it wants to know of what is `known`."""
+    wanted = parameters(models.get(model["name"]))
+    options = {key: value for key, value in model.items() if key != "name"}
+    given = {key: value for key, value in known.items() if key in wanted}
+    return models.create(model["name"], **{**options, **given})
 
 
 def _with_brightness(encoded: Encoded, pictures: Sequence[FloatArray]) -> Encoded:

@@ -34,7 +34,6 @@ from raravis.training import Training
 from raravis.windows import FloatArray, Windows
 
 APART = -0.5  # seconds: frames without a clock that touch are still events of their own
-DEFAULT = "image-blocks"
 ALARMS = 0.005  # share of ordinary frames that may alarm: one or two a day of a frame in 5 minutes
 
 
@@ -60,10 +59,11 @@ class ImageSense(Sense):
 
     suffixes: tuple[str, ...] = SUFFIXES
     opens = "images"
+    usual = "image-blocks"
 
     def __init__(
         self,
-        model: str | Options = DEFAULT,
+        model: str | Options | None = None,
         scorer: str | Options | None = None,
         explainer: str | Options = "conv-ae",
         threshold: str | Options = "tail",
@@ -75,7 +75,7 @@ class ImageSense(Sense):
         form: Options | None = None,
         seed: int = 0,
     ) -> None:
-        model, explainer = named(model, DEFAULT), named(explainer, "conv-ae")
+        model, explainer = named(model or {}, self.usual), named(explainer, "conv-ae")
         closed_form = _is_a(ImageModel, model["name"])
         explained = closed_form and explainer["name"] != "none"
         usual = "rate" if isinstance(threshold, dict) and "per_hour" in threshold else "tail"
@@ -132,18 +132,12 @@ class ImageSense(Sense):
         return float(self.config["form"]["interval_s"])
 
     def open(self, paths: Paths) -> FrameSource:
-        """The pictures under `paths` (folders, files or archives). Raises ParameterError where they
-        are of another form than those that were learned from."""
+        """The pictures under `paths` (folders, files or archives), as those that were learned from:
+        colour as grey where it was grey."""
         several = [paths] if isinstance(paths, str | Path) else list(paths)
-        cameras = self.config["form"]["cameras"]
-        source: Any = sources.create(self.opens, paths=several, **self._as_learned(cameras))
-        if cameras and list(source.cameras) != list(cameras):
-            raise ParameterError(
-                f"the model learned from {' + '.join(cameras)} pictures, these are "
-                f"{' + '.join(source.cameras)}: choose such ones, or learn anew"
-            )
-        opened: FrameSource = source
-        return opened
+        options = self._as_learned(self.config["form"]["cameras"])
+        source: FrameSource = sources.create(self.opens, paths=several, **options)  # type: ignore[assignment]
+        return source
 
     def _as_learned(self, cameras: Sequence[str]) -> Options:
         """The settings of the source; what most pictures are is no question any more once it is
@@ -216,7 +210,10 @@ class ImageSense(Sense):
         main = {self.scorer: config["scorer"]}
         self.layers = {}
         if self._closed_form:
-            self.layers["pictures"] = PictureLayer(config["model"], main, config["threshold"])
+            split = CHANNELS[form["cameras"][0]]
+            self.layers["pictures"] = PictureLayer(
+                config["model"], main, config["threshold"], split
+            )
         if self.network != "none":
             tall, wide = form["size"]
             size = size_within((tall, wide), config["frames"]["side"])
@@ -257,11 +254,13 @@ class ImageSense(Sense):
 class PairSense(ImageSense):
     """Pictures of two cameras that belong together, such as optical and thermal ones of one sky.
 
-    Settings are those of pictures; `source` has the options of `PairSource`.
+    Settings are those of pictures; `source` has the options of `PairSource`, and the model is
+    "pair-blocks", a memory for each camera, by default.
     """
 
     suffixes = ()  # pairs are asked for by name, files do not tell
     opens = "pairs"
+    usual = "pair-blocks"
 
 
 def _form(
@@ -280,13 +279,13 @@ def _learn(frames: int = 4096, pictures: int = 1000, first: float = 1.0) -> None
 
 def _scorer(scorer: str | Options | None, model: str) -> Options:
     """The scorer's table; by default what was measured to find most with this model."""
-    if model == DEFAULT:
-        usual: Options = {"name": "term", "term": "patches"}
+    if _is_a(ImageModel, model):
+        usual = "pictures"
     elif _reconstructs(model):
-        usual = {"name": "ensemble"}
+        usual = "ensemble"
     else:
-        usual = {"name": "knn"}
-    return usual if not scorer else named(scorer, str(usual["name"]))
+        usual = "knn"
+    return named(scorer or {}, usual)
 
 
 def _reconstructs(model: str) -> bool:
