@@ -26,7 +26,8 @@ FLOORS = {
     5: "raravis.layers raravis.row_layer raravis.row_networks raravis.row_ensemble "
     "raravis.row_novelty raravis.row_pruning raravis.image_layers raravis.senses",
     4: "raravis.models. raravis.sources. raravis.scorers. raravis.judges raravis.listening "
-    "raravis.looking raravis.caching raravis.caching. raravis.training raravis.inference raravis.course "
+    "raravis.looking raravis.caching raravis.caching. raravis.training raravis.inference "
+    "raravis.course "
     "raravis.tracking raravis.tracking. raravis.backbones.",
     3: "raravis.models raravis.sources raravis.scorers raravis.networks raravis.thresholds "
     "raravis.checkpoints raravis.pruning raravis.segments raravis.store raravis.store. "
