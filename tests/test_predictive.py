@@ -204,6 +204,7 @@ def drifting(count: int, seed: int) -> np.ndarray:
     return (waves + random.normal(0, 0.05, waves.shape)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_what_moves_evenly_is_foretold_better_than_if_it_stood_still() -> None:
     network = skies(embedding=4)
     training = Training(epochs=15, batch=16, validation=0, device="cpu", precision="float32",
