@@ -158,8 +158,12 @@ def test_click_on_an_event_in_the_timeline_chooses_and_plays_it(page):
 
 
 def test_timeline_zooms_by_wheel_and_moves_by_drag(page):
+    page.script(
+        "window.moved = performance.now();"
+        "addEventListener('scroll', () => { window.moved = performance.now(); })"
+    )
     x, y = middle(page, "#timeline-canvas")
-    page.script("return new Promise((done) => setTimeout(done, 600))")  # scrolling has ended
+    wait_for(lambda: page.script("return performance.now() - window.moved > 600"), "a still page")
     whole = pixels(page, "#timeline-canvas")
     page.wheel(x, y, -400)
     wait_for(lambda: pixels(page, "#timeline-canvas") != whole, "the zoom")

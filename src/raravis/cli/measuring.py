@@ -166,6 +166,13 @@ def _series(order: Order) -> Rows:
         return series.run(data, range(order.seeds), order.parts, order.out, progress)
 
 
+def _images(order: Order) -> Rows:
+    from raravis.cli import measuring_images
+
+    with console.showing_progress() as progress:
+        return measuring_images.run(order.data, range(order.seeds), order.parts, progress)
+
+
 def _folder(order: Order, name: str) -> Path:
     """The folder of one data set: that named by --data, or the one called so within it.
 
@@ -191,6 +198,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Order], Rows]]] = {
     "store": ("a million windows: ingest, neighbours, ranking", _store),
     "series": ("one default for 75 series, beside PyOD, PCA and networks", _series),
     "skab": ("a pump with faults, beside the published leaderboard", _skab),
+    "images": ("pictures: what is found, learned and retrieved, part by part", _images),
     "bank": ("cost of judging rarity from one hour to a thousand", _bank),
 }
 
@@ -217,8 +225,10 @@ def bench(
     if as_json:
         console.print_json(rows)
         return
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    console.print_table(columns, [[row.get(key) for key in columns] for row in rows])
+    for title in dict.fromkeys(row.get("table", "") for row in rows):
+        some = [row for row in rows if row.get("table", "") == title]
+        columns = [key for key in dict.fromkeys(k for row in some for k in row) if key != "table"]
+        console.print_table(columns, [[row.get(key) for key in columns] for row in some], title)
 
 
 VERBS = (bench,)
