@@ -187,9 +187,9 @@ def test_the_scorer_of_pictures_is_the_mean_surprise_of_its_members():
     random = np.random.default_rng(0)
     known = Encoded(
         random.standard_normal((80, 3)).astype(np.float32),
-        {"patches": random.random(80), "within": random.random(80)},
+        {name: random.random(80) for name in ("patches", "coarse", "within")},
     )
-    new = Encoded(np.full((1, 3), 4, np.float32), {"patches": np.ones(1), "within": np.ones(1)})
+    new = Encoded(np.full((1, 3), 4, np.float32), dict.fromkeys(known.terms, np.ones(1)))
     knn = scorers.create("knn", k=5, rescale=False).fit(known)
     tail = {name: Tail(tail="exponential").fit(known.terms[name], 1.0) for name in known.terms}
     whole = Tail(tail="exponential").fit(knn.ordinary_scores(known), 1.0)
@@ -201,7 +201,7 @@ def test_the_scorer_of_pictures_is_the_mean_surprise_of_its_members():
         Encoded(known.embedding, {"patches": known.terms["patches"]})
     )
     np.testing.assert_allclose(alone.score(new), expected[0])
-    with pytest.raises(ParameterError, match="the model gives no term 'within'"):
+    with pytest.raises(ParameterError, match="the model gives no term 'coarse'"):
         scorer.score(Encoded(new.embedding, {"patches": np.ones(1)}))
 
 

@@ -27,6 +27,7 @@ SMALLEST = 8  # pixels of a side
 SMALLEST_BLOCK = 4  # pixels of a side
 LEAST = 0.05  # of the usual deviation of a channel: what local deviations are raised by
 FAINTEST = 0.1  # of the strongest channel's usual deviation: what a channel's at least counts as
+WIDER = 5 / 3  # sides of a coarse block in those of a fine one
 POOL = 4  # blocks looked at for each that is remembered
 PIXELS = 1 << 20  # numbers of pictures of one size that are described together
 
@@ -37,8 +38,8 @@ class ImageBlocks(ImageModel):
 
         term "patches" = quantile over the picture's blocks of
                          mean distance to the k nearest remembered blocks
-        term "within"  = the same, to the k nearest blocks of the picture itself elsewhere; not of
-                         small pictures
+        term "coarse"  = the same, for blocks 5/3 as wide, which have a memory of their own
+        term "within"  = as "patches", to the k nearest blocks of the picture itself elsewhere
         embedding      = outlines, layout and shades of the whole picture (`images.whole`)
 
     A block is described by 23 numbers a channel (`images.statistics`). Where in the picture it
@@ -47,13 +48,13 @@ class ImageBlocks(ImageModel):
     whole factor, learned from the usual size.
 
     Small pictures have small blocks, which hold too few pixels to be held against each other:
-    below `smallest` there is no "within", and the scorer "pictures" goes by the whole alone.
+    below `smallest` there is "patches" alone, and the scorer "pictures" goes by the whole alone.
 
     side       of a block in pixels after shrinking, >= 4; for small pictures less, about a third
                of the shorter side.
     shorter    pictures are shrunk so that their shorter side is about so many pixels long.
     memory     blocks remembered, >= 2, an even sample; cost and size do not grow beyond it.
-    smallest   side of blocks from which on there is "within"; 4 gives it always.
+    smallest   side of blocks from which on there are all terms; 4 gives them always.
     k          >= 1: neighbours.
     quantile   in (0, 1]: of a picture's blocks. 1 would let a single block decide.
     shrinkage  in [0, 1]: how little correlated numbers of a block are held apart.
@@ -93,6 +94,7 @@ class ImageBlocks(ImageModel):
         self.quantile = quantile
         self.seed = seed
         self.memory_ = BlockMemory(shrinkage, memory, k, seed)
+        self.coarse_ = BlockMemory(shrinkage, memory, k, seed)
         self.whole_ = Whole()
 
     def fit(self, pictures: Sequence[FloatArray]) -> Self:
@@ -107,21 +109,25 @@ class ImageBlocks(ImageModel):
         self._measure(pictures)
         random = np.random.default_rng(self.seed)
         each = -(-POOL * self.memory_.memory // len(pictures))  # blocks of a picture
-        pool: list[FloatArray] = []
-        owner: list[IntArray] = []
+        pools: dict[str, list[FloatArray]] = {name: [] for name, _, _ in self._memories}
+        owners: dict[str, list[IntArray]] = {name: [] for name in pools}
         described = []
         for first, run in self._runs(pictures):
             described.append(self.whole_.raw(run, self.least_))
-            blocks = self._blocks(run)
-            for row, own in enumerate(blocks.reshape(len(run), -1, blocks.shape[-1]), start=first):
-                pool.append(own[random.permutation(len(own))[:each]])
-                owner.append(np.full(len(pool[-1]), row, dtype=np.int32))
+            for name, _, side in self._memories:
+                blocks = self._blocks(run, side)
+                flat = blocks.reshape(len(run), -1, blocks.shape[-1])
+                for row, own in enumerate(flat, start=first):
+                    some = own[random.permutation(len(own))[:each]]
+                    pools[name].append(some)
+                    owners[name].append(np.full(len(some), row, dtype=np.int32))
         self.whole_.fit(described)
-        self.memory_.fit(np.concatenate(pool), np.concatenate(owner))
+        for name, memory, _ in self._memories:
+            memory.fit(np.concatenate(pools[name]), np.concatenate(owners[name]))
         return self
 
     def encode(self, pictures: Sequence[FloatArray]) -> Encoded:
-        """Embedding (N, D) and the terms "patches" and "within" of new pictures; of small ones
+        """Embedding (N, D) and the terms of new pictures, see above; of small ones
         "patches" alone."""
         return self._encode(pictures, known=False)
 
@@ -133,7 +139,9 @@ class ImageBlocks(ImageModel):
         """How strange the blocks around each pixel are, (H, W): the mean of the distances to the
         memory and within the picture, drawn smoothly from one block's middle to the next."""
         ((_, run),) = self._runs([picture])
-        distance = np.mean(self._distances(self._blocks(run)[0], owner=None), axis=0)  # (h, w)
+        distance = np.mean(
+            self._distances(self._blocks(run, self.side_)[0], owner=None), axis=0
+        )  # (h, w)
         factor = self._factor(picture)
         step, middle = self._stride * factor, (self.side_ * factor - 1) / 2
         places = [(np.arange(length) - middle) / step for length in picture.shape[-2:]]
@@ -155,6 +163,14 @@ class ImageBlocks(ImageModel):
         self.whole_.shades_.fit(turned)
 
     @property
+    def _memories(self) -> list[tuple[str, BlockMemory, int]]:
+        """Term, memory and side of blocks; small pictures have the first alone."""
+        fine = ("patches", self.memory_, self.side_)
+        if self.side_ < self.smallest:
+            return [fine]
+        return [fine, ("coarse", self.coarse_, round(self.side_ * WIDER))]
+
+    @property
     def _stride(self) -> int:
         return max(2, self.side_ // 3)
 
@@ -162,15 +178,23 @@ class ImageBlocks(ImageModel):
         if not self.is_fitted:
             raise ParameterError("image-blocks has learned nothing yet: call fit first")
         embedding = [np.empty((0, len(self.whole_.mean_)), dtype=np.float32)]
-        terms: dict[str, list[float]] = {"patches": []}
+        names = [name for name, _, _ in self._memories]
         if self.side_ >= self.smallest:
-            terms["within"] = []
+            names.append("within")
+        terms: dict[str, list[float]] = {name: [] for name in names}
         for first, run in self._runs(pictures):
             embedding.append(self.whole_(self.whole_.raw(run, self.least_)))
-            for row, blocks in enumerate(self._blocks(run), start=first):
-                distances = self._distances(blocks, owner=row if known else None)
-                for values, distance in zip(terms.values(), distances, strict=True):
-                    values.append(float(np.quantile(distance, self.quantile)))
+            coarse = self._blocks(run, self._memories[-1][2]) if "coarse" in terms else None
+            for row, blocks in enumerate(self._blocks(run, self.side_)):
+                owner = first + row if known else None
+                said = dict(
+                    zip(("patches", "within"), self._distances(blocks, owner), strict=False)
+                )
+                if coarse is not None:
+                    z = self.coarse_.turned(coarse[row].reshape(-1, coarse.shape[-1]))
+                    said["coarse"] = self.coarse_.distance(z, owner)
+                for name, distance in said.items():
+                    terms[name].append(float(np.quantile(distance, self.quantile)))
         return Encoded(np.concatenate(embedding), {n: np.array(v) for n, v in terms.items()})
 
     def _runs(self, pictures: Sequence[FloatArray]) -> Iterator[tuple[int, FloatArray]]:
@@ -193,9 +217,9 @@ class ImageBlocks(ImageModel):
         """What pictures (..., H, W) are shrunk by: a much smaller one than usual by less."""
         return int(min(self.factor_, min(pictures.shape[-2:]) // SMALLEST))
 
-    def _blocks(self, run: FloatArray) -> FloatArray:
-        """Statistics of every block, (n, h, w, D)."""
-        return block_statistics(run, self.side_, self._stride, self.least_)
+    def _blocks(self, run: FloatArray, side: int) -> FloatArray:
+        """Statistics of every block of this side, (n, h, w, D)."""
+        return block_statistics(run, side, max(2, side // 3), self.least_)
 
     def _distances(self, blocks: FloatArray, owner: int | None) -> list[FloatArray]:
         """Distances (h, w) of blocks (h, w, D) to the memory, and within their picture unless it

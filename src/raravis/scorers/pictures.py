@@ -13,7 +13,7 @@ from raravis.scorers import Scorer
 from raravis.thresholds import Tail
 from raravis.windows import FloatArray
 
-TERMS = ("patches", "within")  # of the model image-blocks
+TERMS = ("patches", "coarse", "within")  # of the model image-blocks
 
 
 class Tails(Learned):
@@ -21,6 +21,7 @@ class Tails(Learned):
 
     def __init__(self) -> None:
         self.patches_ = Tail(tail="exponential")
+        self.coarse_ = Tail(tail="exponential")
         self.within_ = Tail(tail="exponential")
         self.whole_ = Tail(tail="exponential")
 
@@ -30,8 +31,8 @@ class Pictures(Scorer):
     """Mean surprise of what a picture's blocks say and of how far it lies from others as a whole.
 
         score = mean over members of -log p_member
-        members: the terms "patches" and "within", where the model gives both, and the mean
-                 distance to the k nearest remembered embeddings
+        members: the terms "patches", "coarse" and "within", where the model gives all, and the
+                 mean distance to the k nearest remembered embeddings
 
     So a small flaw and a picture that is different altogether both count. Of pictures too small to
     be judged by their blocks the model gives no "within", and the whole alone decides.
