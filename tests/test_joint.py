@@ -93,6 +93,7 @@ KINDS = [
     ("vicreg", {"views": "crops", "augmentation": {"share": 0.4}}, (12, 16)),
     ("vicreg", {"projector": (8,), "covariance": 0}, (3, 12, 10)),
     ("vicreg", {"backbone": "vit-mini", "options": VIT}, (3, 12, 10)),
+    ("vicreg", {"views": "halves", "backbone": "spectrogram-cnn"}, (1, 12, 17)),
     ("vicreg-pair", {"split": 3}, (4, 12, 10)),
     ("vicreg-pair", {"views": "crop", "second_views": "paper"}, (6, 12, 10)),
     (
@@ -273,7 +274,7 @@ def test_processes_that_share_a_batch_take_the_step_of_one(tmp_path: Path) -> No
     kinds += [("vicreg", {**SMALL, "views": "crops"}, (1, 12, 16)), ("vicreg", SMALL, (3, 12, 10))]
     alone = steps_of(tmp_path, kinds)
     crew = together(steps_of, 3, tmp_path, kinds)
-    assert len(alone) == 6 and all(crew)
+    assert len(alone) == 7 and all(crew)
     for answers in crew:
         for kind, step in alone.items():
             assert any(name.startswith("statistic remembered") for name in step)

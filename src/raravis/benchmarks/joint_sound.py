@@ -1,9 +1,10 @@
 """Whether a joint embedding of spectrograms finds rare sounds that the default for sound misses.
 
 On each soundscape everything learns from the recording alone: the default, an autoencoder and the
-joint embedding on fixed windows, the joint embedding on whole sound events, and the default joined
-with it. What counts is how well the events' scores tell rare from common ones: AUROC and average
-precision (AP), and by how much more AP than the default.
+joint embedding on fixed windows, the joint embedding on whole sound events, the default joined with
+it, and the same with a network that was taught nothing. What counts is how well the events' scores
+tell rare from common ones: AUROC and average precision (AP), and by how much more AP than the
+default.
 
 The rule was set before anything was measured: the joint embedding joins the default only where it
 raises AP on the mixes that are checked on by more than two standard errors, with settings chosen on
@@ -44,7 +45,6 @@ Compose = Callable[[str, Path], tuple[Windows, BoolArray]]
 """(mix, folder) -> the events in FOLDER/soundscape.wav, which it writes, and which are rare."""
 
 DEFAULT = "default: sound events"
-JOINED = "default + joint"
 SHORT: Table = {"training": {"epochs": 8}, "learn": {"windows": 900}}
 NETWORKS: dict[str, Table] = {
     "conv-ae": {"model": "conv-ae", **SHORT},
@@ -60,7 +60,7 @@ class OfEvents:
 
     window_s    length of a window, in seconds.
     background  whether the slow background is taken off, as it is of what the default sees.
-    epochs      how often every window is seen.
+    epochs      how often every window is seen; 0 leaves the network as it was made.
     views       see `raravis.views`.
     """
 
@@ -163,9 +163,10 @@ def judged(path: Path, seed: int) -> dict[str, tuple[Windows, FloatArray]]:
     for name, table in NETWORKS.items():
         detector = Detector.from_config({**table, "seed": seed}).fit(path)
         found |= on_windows(detector, path, name)
-    vectors = event_vectors(source, events, seed)
-    for name, scores in on_events(described, vectors, seed).items():
-        found[name] = grid, spread(grid, events, scores)
+    for name, how in (("joint", OfEvents()), ("untaught", OfEvents(epochs=0))):
+        vectors = event_vectors(source, events, seed, how)
+        for label, scores in on_events(described, vectors, seed, name).items():
+            found[label] = grid, spread(grid, events, scores)
     return found
 
 
@@ -198,12 +199,9 @@ def on_windows(detector: Detector, path: Path, name: str) -> dict[str, tuple[Win
     }
 
 
-def event_vectors(
-    source: AudioSource, events: Windows, seed: int, how: OfEvents | None = None
-) -> FloatArray:
+def event_vectors(source: AudioSource, events: Windows, seed: int, how: OfEvents) -> FloatArray:
     """What a joint embedding, taught by the windows that lie in a recording's sound events, makes
     of each event: the mean vector of its windows, (E, D), each number of deviation 1."""
-    how = how or OfEvents()
     clips, event = clips_within(source, events, how)
     scale = Standardise()
     scale.update(clips)
@@ -211,7 +209,8 @@ def event_vectors(
     options = {"views": how.views, "backbone": "spectrogram-cnn", "projector": (256, 256)}
     with seeded(seed):
         network = models.create("vicreg", shape=windows.shape[1:], **options)
-    Training(epochs=how.epochs, seed=seed).fit(network, windows)
+    if how.epochs:
+        Training(epochs=how.epochs, seed=seed).fit(network, windows)
     seen = Inference(network).encode(windows).embedding
     means = np.stack([seen[event == number].mean(axis=0) for number in range(len(events))])
     deviation = means.std(axis=0)
@@ -248,9 +247,11 @@ def windows_within(events: Windows, window_s: float) -> tuple[Windows, IntArray]
     return Windows.of(0, start, start + window_s), np.concatenate(event)
 
 
-def on_events(described: Encoded, vectors: FloatArray, seed: int) -> dict[str, FloatArray]:
-    """Sound events (E,) judged by the joint embedding's vectors (E, D) alone, and joined with the
-    default's descriptors: by the mean surprise of both scores, and in one space."""
+def on_events(
+    described: Encoded, vectors: FloatArray, seed: int, name: str
+) -> dict[str, FloatArray]:
+    """Sound events (E,) judged by a network's vectors (E, D) alone, and joined with the default's
+    descriptors: by the mean surprise of both scores, and in one space. By names with `name`."""
     seen = Encoded(vectors, described.terms)
     both = rarity(described, seed), rarity(seen, seed)
     together = np.concatenate(
@@ -258,9 +259,9 @@ def on_events(described: Encoded, vectors: FloatArray, seed: int) -> dict[str, F
     ).astype(np.float32)
     surprises = [Tail(tail="exponential").fit(s, hours=1.0).surprise(s) for s in both]
     return {
-        "joint: rarity of events": both[1],
-        f"{JOINED}, surprise": np.mean(surprises, axis=0),
-        f"{JOINED}, one space": rarity(Encoded(together, described.terms), seed),
+        f"{name}: rarity of events": both[1],
+        f"default + {name}, surprise": np.mean(surprises, axis=0),
+        f"default + {name}, one space": rarity(Encoded(together, described.terms), seed),
     }
 
 
