@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -70,7 +71,9 @@ def test_a_fresh_network_keeps_the_size_of_what_goes_through() -> None:
 def test_residual_networks_refuse_and_say_why() -> None:
     with pytest.raises(ParameterError, match=r"pictures of shape \(C, H, W\), got 28 x 28"):
         backbones.create("resnet18", shape=(28, 28))
-    with pytest.raises(ParameterError, match="stem must be auto, small or large, got 'tiny'"):
+    with pytest.raises(
+        ParameterError, match="stem must be auto, small, middle or large, got 'tiny'"
+    ):
         backbones.create("resnet18", shape=(3, 28, 28), stem="tiny")
     with pytest.raises(ParameterError, match="width must be >= 2 and depth >= 1, got 1 and 1"):
         backbones.create("resnet-small", shape=(1, 28, 28), width=1)
@@ -78,3 +81,28 @@ def test_residual_networks_refuse_and_say_why() -> None:
         ParameterError, match=r"built for pictures of 1 channels.*got 2 x 3 x 8 x 8"
     ):
         backbones.create("resnet-small", shape=(1, 8, 8))(torch.zeros(2, 3, 8, 8))
+
+
+def test_cells_tell_where_things_are():
+    with seeded(0):
+        network = backbones.create("resnet-small", shape=(1, 28, 28), width=8, cells=2).eval()
+    assert network.width == 8 * 4 * 4
+    picture = torch.zeros(1, 1, 28, 28)
+    picture[..., 2:10, 2:10] = 1.0
+    with torch.inference_mode():
+        here, maps = network(picture), network.maps(picture)
+        there = network(picture.flip(3))
+    np.testing.assert_allclose(
+        here.reshape(32, 2, 2)[:, 0, 0], maps[0, :, :4, :4].mean(dim=(1, 2)), rtol=1e-4, atol=1e-5
+    )
+    assert (here - there).abs().max() > 0.1 * here.abs().max()
+
+
+def test_a_stem_in_the_middle_halves_once():
+    network = backbones.create("resnet-small", shape=(1, 28, 28), width=8, stem="middle")
+    assert network.maps(torch.zeros(2, 1, 28, 28)).shape == (2, 32, 4, 4)
+
+
+def test_no_cells_are_refused():
+    with pytest.raises(ParameterError, match="cells must be >= 1, got 0"):
+        backbones.create("resnet-small", shape=(1, 28, 28), cells=0)

@@ -29,8 +29,12 @@ class ResNet(Backbone):
     widths  channels in the middle of the blocks of each stage.
     is_deep blocks of three convolutions (1 x 1, 3 x 3, 1 x 1, four times as wide at their end)
             instead of two of 3 x 3.
-    stem    "large": 7 x 7 with stride 2, then the maximum with stride 2; "small": 3 x 3 with
-            stride 1; "auto": small where both sides are at most 64 pixels.
+    stem    "large": 7 x 7 with stride 2, then the maximum with stride 2; "middle": 3 x 3 with
+            stride 2; "small": 3 x 3 with stride 1; "auto": small where both sides are at most 64
+            pixels, else large.
+    cells   >= 1: the vector is the mean of what stands at each place (1), or of each cell of a grid
+            of so many rows and columns, one after the other. Then it tells where things are, which
+            matters where pictures are laid alike: clothes, a fixed camera.
 
     Sources: He et al. 2016, arXiv:1512.03385 (blocks, sizes); stride 2 stands at the 3 x 3 of a
     deep block as in Goyal et al. 2017, arXiv:1706.02677; the small stem is theirs for CIFAR-10.
@@ -43,9 +47,13 @@ class ResNet(Backbone):
         widths: Sequence[int],
         is_deep: bool = False,
         stem: str = "auto",
+        cells: int = 1,
     ) -> None:
         super().__init__()
         self.shape = _checked(shape, stem)
+        if cells < 1:
+            raise ParameterError(f"cells must be >= 1, got {cells}")
+        self.cells = cells
         self.stem = _stem(self.shape, widths[0], stem)
         self.stages = nn.Sequential()
         inputs = widths[0]
@@ -55,7 +63,7 @@ class ResNet(Backbone):
                 block = Residual(inputs, width, stride, is_deep)
                 self.stages.append(block)
                 inputs = block.outputs
-        self.width = inputs
+        self.width = inputs * cells**2
         _draw_weights(self)
 
     def maps(self, batch: Tensor) -> Tensor:
@@ -68,32 +76,42 @@ class ResNet(Backbone):
         maps: Tensor = self.stages(self.stem(batch))
         return maps
 
+    def forward(self, batch: Tensor) -> Tensor:
+        """Pictures (B, C, H, W) -> vectors (B, width)."""
+        if self.cells == 1:
+            return super().forward(batch)
+        return nn.functional.adaptive_avg_pool2d(self.maps(batch).float(), self.cells).flatten(1)
+
 
 @register("resnet-small")
 class SmallResNet(ResNet):
     """Three stages of one block, 0.3 million parameters: for small pictures on a CPU."""
 
-    def __init__(self, shape: Shape, width: int = 32, depth: int = 1, stem: str = "auto") -> None:
+    def __init__(
+        self, shape: Shape, width: int = 32, depth: int = 1, stem: str = "auto", cells: int = 1
+    ) -> None:
         """width: channels of the first stage, >= 2; depth: blocks of each stage, >= 1."""
         if width < 2 or depth < 1:
             raise ParameterError(f"width must be >= 2 and depth >= 1, got {width} and {depth}")
-        super().__init__(shape, [depth] * 3, [width, 2 * width, 4 * width], stem=stem)
+        super().__init__(shape, [depth] * 3, [width, 2 * width, 4 * width], stem=stem, cells=cells)
 
 
 @register("resnet18")
 class ResNet18(ResNet):
     """Eight blocks of two convolutions, 11.2 million parameters, 512 numbers a picture."""
 
-    def __init__(self, shape: Shape, stem: str = "auto") -> None:
-        super().__init__(shape, (2, 2, 2, 2), (64, 128, 256, 512), stem=stem)
+    def __init__(self, shape: Shape, stem: str = "auto", cells: int = 1) -> None:
+        super().__init__(shape, (2, 2, 2, 2), (64, 128, 256, 512), stem=stem, cells=cells)
 
 
 @register("resnet50")
 class ResNet50(ResNet):
     """Sixteen blocks of three convolutions, 23.5 million parameters, 2048 numbers a picture."""
 
-    def __init__(self, shape: Shape, stem: str = "auto") -> None:
-        super().__init__(shape, (3, 4, 6, 3), (64, 128, 256, 512), is_deep=True, stem=stem)
+    def __init__(self, shape: Shape, stem: str = "auto", cells: int = 1) -> None:
+        super().__init__(
+            shape, (3, 4, 6, 3), (64, 128, 256, 512), is_deep=True, stem=stem, cells=cells
+        )
 
 
 class Residual(nn.Module):
@@ -139,6 +157,8 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int) -> list[nn
 def _stem(shape: Shape, outputs: int, stem: str) -> nn.Sequential:
     if stem == "small" or (stem == "auto" and max(shape[1:]) <= SMALL_SIDE):
         return nn.Sequential(*_convolution(shape[0], outputs, 3, 1), nn.ReLU(inplace=True))
+    if stem == "middle":
+        return nn.Sequential(*_convolution(shape[0], outputs, 3, 2), nn.ReLU(inplace=True))
     return nn.Sequential(
         *_convolution(shape[0], outputs, 7, 2),
         nn.ReLU(inplace=True),
@@ -158,6 +178,6 @@ def _checked(shape: Shape, stem: str) -> Shape:
         raise ParameterError(
             f"a residual network takes pictures of shape (C, H, W), got {named_shape(shape)}"
         )
-    if stem not in ("auto", "small", "large"):
-        raise ParameterError(f"stem must be auto, small or large, got {stem!r}")
+    if stem not in ("auto", "small", "middle", "large"):
+        raise ParameterError(f"stem must be auto, small, middle or large, got {stem!r}")
     return shape[0], shape[1], shape[2]
