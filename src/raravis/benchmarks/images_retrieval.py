@@ -297,7 +297,10 @@ SPLITS = ("stretches", "last third")
 SIZE = (48, 80)
 COPIES = 12  # cuts of each pair to learn from, both pictures alike
 LARGEST = 160  # pixels of the longer side that cuts are made of
-PAIR: Row = {"split": 3, "projector": (256, 256)}
+PAIR: Row = {
+    "split": 3, "projector": (256, 256), "backbone": "resnet-small",
+    "options": {"stem": "middle", "width": 24, "cells": 4},  # cells tell where things are
+}  # fmt: skip
 PAIR_TRAINING: Row = {"epochs": 20, "learning_rate": 2e-3}
 
 
