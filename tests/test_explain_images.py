@@ -229,7 +229,7 @@ def test_pairs_are_read_again_from_both_folders(pairs):
         assert optical.picture.shape[1:] == thermal.picture.shape[1:] == (48, 64)
         read = source[source.frames[0].index(event.original.frame.name)]
         np.testing.assert_array_equal(np.concatenate([optical.picture, thermal.picture]), read)
-        np.testing.assert_array_equal(optical.heat, thermal.heat)
+        assert np.abs(optical.heat - thermal.heat).max() > 0.01  # each camera has its own
         assert event.start_time.startswith("2026-05-01T")
         assert [len(near.frame.views) for near in event.neighbours] == [2, 2, 2]
     assert shown.points.thumbnails.pictures.shape[1:] == (27, 72, 3)  # side by side

@@ -178,6 +178,8 @@ def test_a_pair_is_strange_where_only_the_thermal_camera_sees_it(tmp_path):
     layer, source = detector.sense.layers["pictures"], detector.open(cameras)
     heat = layer.model.heat(source.read(0, 50, 51).pictures[0])
     assert heat.shape == (48, 64) and heat[20:26, 10:50].mean() > 1.5 * np.median(heat)
+    optical, warm = layer.model.heats(source.read(0, 50, 51).pictures[0])
+    assert warm[20:26, 10:50].mean() > 1.5 * optical[20:26, 10:50].mean()
     detector.save(tmp_path / "run")
     pd.testing.assert_frame_equal(Detector.load(tmp_path / "run").score(cameras), table)
 

@@ -71,9 +71,7 @@ def test_a_fresh_network_keeps_the_size_of_what_goes_through() -> None:
 def test_residual_networks_refuse_and_say_why() -> None:
     with pytest.raises(ParameterError, match=r"pictures of shape \(C, H, W\), got 28 x 28"):
         backbones.create("resnet18", shape=(28, 28))
-    with pytest.raises(
-        ParameterError, match="stem must be auto, small, middle or large"
-    ):
+    with pytest.raises(ParameterError, match="stem must be auto, small, middle or large"):
         backbones.create("resnet18", shape=(3, 28, 28), stem="tiny")
     with pytest.raises(ParameterError, match="width must be >= 2 and depth >= 1, got 1 and 1"):
         backbones.create("resnet-small", shape=(1, 28, 28), width=1)

@@ -39,17 +39,20 @@ Pictures = tuple[FloatArray, IntArray]  # (N, 1, 28, 28) and their labels (N,)
 
 PARTS = ("loss", "step", "fashion")
 ROWS, WIDTH = 128, 8192
-BATCH = 128
+BATCH = 256
 HELD = 4000  # training pictures that stand for test pictures while settings are chosen
 NETWORK: Row = {
     "views": "crop",
-    "augmentation": {"crop": (0.3, 1.0), "mirror": 0.5},
+    "augmentation": {
+        "crop": (0.2, 1.0), "mirror": 0.5, "recolour": 0.8, "brightness": 0.8, "contrast": 0.8,
+        "solarise": 0.2, "blur": 0.5, "blur_sigma": (0.1, 8.0),
+    },
     "backbone": "resnet-small",
-    "options": {"width": 16},
-    "projector": (512, 512),
-}
+    "options": {"width": 32, "stem": "middle", "cells": 2},
+    "projector": (256, 256),
+}  # fmt: skip
 TRAINING: Row = {
-    "epochs": 20, "batch": BATCH, "learning_rate": 2e-3, "weight_decay": 1e-4, "validation": 0.0,
+    "epochs": 20, "batch": BATCH, "learning_rate": 3e-3, "weight_decay": 1e-4, "validation": 0.0,
     "patience": 1000, "device": "cpu",
 }  # fmt: skip
 

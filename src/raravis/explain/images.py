@@ -177,7 +177,8 @@ class Explainer:
         layer = next(iter(self.sense.layers.values()))
         cameras = len(self.cameras)
         if isinstance(layer, PictureLayer):
-            return [layer.model.heat(picture)] * cameras
+            own = layer.model.heats(picture)
+            return own if len(own) == cameras else own * cameras
         heats = layer.heats([picture])
         if "reconstruction" in heats:
             frames = layer.frames([picture])

@@ -47,6 +47,10 @@ class ImageModel(ClosedForm[FloatArray], ABC):
     def heat(self, picture: FloatArray) -> FloatArray:
         """How strange each place of a picture (C, H, W) is, (H, W); higher is stranger."""
 
+    def heats(self, picture: FloatArray) -> list[FloatArray]:
+        """The heat of each camera's picture; one for all where they are judged together."""
+        return [self.heat(picture)]
+
 
 class RowModel(Learned, ABC):
     """Sees rows of scaled channels, and says how far each channel lies from what was expected.

@@ -114,15 +114,16 @@ class PairBlocks(ImageModel):
         return Encoded(np.concatenate([e.embedding for e in said], axis=1), surprised)
 
     def heat(self, picture: FloatArray) -> FloatArray:
-        """How strange each place is to the camera that finds it strangest, (H, W), each in units of
-        what is usual for it."""
-        heats = [
-            model.heat(pictures_of[0]) / max(float(np.abs(self.usual_[camera]).mean()), LEAST)
-            for camera, (model, pictures_of) in enumerate(
-                zip(self._models, self._cameras([picture]), strict=True)
-            )
+        """How strange each place is to the camera that finds it strangest, (H, W)."""
+        return np.asarray(np.maximum(*self.heats(picture)))
+
+    def heats(self, picture: FloatArray) -> list[FloatArray]:
+        """How strange each place is to each camera, (H, W), in units of what is usual for it."""
+        cameras = zip(self._models, self._cameras([picture]), self.usual_, strict=True)
+        return [
+            model.heat(own[0]) / max(float(np.abs(usual).mean()), LEAST)
+            for model, own, usual in cameras
         ]
-        return np.asarray(np.maximum(*heats))
 
     def state(self) -> State:
         """What both memories learned, and what they usually say."""
