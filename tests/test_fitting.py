@@ -143,8 +143,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 # --- processes, killed as they are in life -------------------------------------------------------
 
+# Long enough that whoever waits for a checkpoint has time to disturb what comes after it.
+LONG = {**SETTINGS, "training": {**SETTINGS["training"], "epochs": 9, "patience": 9}}
 pieces = [f"--set={section}.{name}={json.dumps(value)}"
-          for section, table in SETTINGS.items() for name, value in table.items()]  # fmt: skip
+          for section, table in LONG.items() for name, value in table.items()]  # fmt: skip
 
 
 def command(recordings: Path, run: Path, *more: str) -> list[str]:
@@ -233,8 +235,9 @@ def test_a_killed_rank_is_started_again_by_torchrun(recordings, tmp_path):
     run, whole = tmp_path / "run", tmp_path / "whole"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2",
                 "--max-restarts", "2", "--standalone", "-m"]  # fmt: skip
-    ended(start([*torchrun, *command(recordings, whole)[2:]]))
-    process = start([*torchrun, *command(recordings, run)[2:]])
+    few = "--set=training.epochs=3"
+    ended(start([*torchrun, *command(recordings, whole, few)[2:]]))
+    process = start([*torchrun, *command(recordings, run, few)[2:]])
     wait_for_checkpoint(run, process, after=4)
     os.kill(child_of_rank(process.pid, 1), signal.SIGKILL)
     ended(process)
