@@ -76,8 +76,6 @@ TORCH_ROOMS = (
     "raravis.layers",
     "raravis.image_layers",
     "raravis.row_networks",
-    "raravis.monitoring",
-    "raravis.embedding",
     "raravis.senses.",
     "raravis.explain",
     "raravis.description",
