@@ -60,6 +60,8 @@ VERBS = [
     "scan",
     "merge",
     "inspect",
+    "embed",
+    "monitor",
     "describe",
     "demo",
     "watch",

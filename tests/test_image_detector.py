@@ -1,5 +1,7 @@
 """Pictures from file to event: learned from, scored, saved and loaded, dated or counted through."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -126,6 +128,30 @@ def test_pruning_leaves_out_frames_and_says_which(tmp_path):
     detector = Detector(model=model, training=training).fit(spoiled)
     table = detector.sense.left_out.table
     assert {3.0, 8.0} <= set(table.start_s) and set(table.model) == {"conv-ae"}
+
+
+@pytest.mark.slow
+def test_two_processes_teach_one_joint_embedding_prune_it_and_leave_one_run(folders, tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    settings = {
+        "model.name": "vicreg", "model.options.width": 4, "training.epochs": 3,
+        "training.batch": 16, "training.prune": "zscore:1", "training.prune_first": 1,
+        "training.prune_every": 1, "training.validation": 0,
+    }  # fmt: skip
+    run = tmp_path / "run"
+    command = ["-m", "raravis", "fit", str(folders[0]), "--out", str(run)]
+    given = [f"--set={name}={value}" for name, value in settings.items()]
+    done = subprocess.run(
+        [*torchrun, "--standalone", *command, *given], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    detector = Detector.load(run)
+    assert detector.scorer == "knn" and len(detector.sense.left_out.table)
+    table = detector.score(folders[1], run=run)
+    assert np.isfinite(table.score).all()
+    with Store.open(run) as store:
+        terms = {"invariance", "variance", "covariance", "vicreg"}
+        assert terms <= set(store.scorers("windows"))
 
 
 def test_pruning_and_caches_are_said_not_to_concern_what_remembers(folders):
