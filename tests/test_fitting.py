@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -204,7 +205,8 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(recordings, undist
 
 @pytest.mark.slow
 def test_ctrl_c_says_that_the_same_command_goes_on(recordings, undisturbed, tmp_path):
-    process = start(command(recordings, tmp_path))
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # also where tests run unseen
+    process = start(command(recordings, tmp_path), preexec_fn=heeded)
     wait_for_checkpoint(tmp_path, process)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
