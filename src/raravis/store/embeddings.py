@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from raravis.errors import RunError
 from raravis.store.database import Database
 from raravis.store.shards import HalfArray, Shards, to_half
 from raravis.windows import FloatArray
+
+# The header of a shard is parsed as Python, which CPython 3.11 does not do in two threads at once
+# without failing now and then (python/cpython#106905).
+_ONE_AT_A_TIME = Lock()
 
 
 class Embeddings:
@@ -86,7 +91,8 @@ class Embeddings:
     def _load(self, file: str, dim: int) -> HalfArray:
         with explained(self.folder):
             try:
-                shard = np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
+                with _ONE_AT_A_TIME:
+                    shard = np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
             except ValueError as error:
                 raise RunError(f"{self.folder / file} is broken: score again") from error
         if shard.dtype != np.float16 or shard.shape[1:] != (dim,):
