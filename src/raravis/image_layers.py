@@ -26,6 +26,7 @@ from raravis.looking import Pictures, brightness, portions
 from raravis.models import ImageModel
 from raravis.networks import Network
 from raravis.registry import parameters
+from raravis.senses import prefixed, under
 from raravis.sources import FrameBlock
 from raravis.store import Rows
 from raravis.training import Training
@@ -78,8 +79,7 @@ class Judges:
         labels = dict.fromkeys(name.partition(".")[0] for name in state)
         self._make([label for label in labels if label not in self.main and label not in DENSITY])
         for label, judge in self.judges.items():
-            start = f"{label}."
-            judge.restore({k[len(start) :]: a for k, a in state.items() if k.startswith(start)})
+            judge.restore(under(label, state))
 
 
 class PictureLayer:
@@ -113,13 +113,12 @@ class PictureLayer:
 
     def state(self) -> State:
         """Everything learned, as arrays."""
-        model = {f"model.{name}": array for name, array in self.model.state().items()}
-        return model | {f"judges.{name}": array for name, array in self.judges.state().items()}
+        return prefixed("model", self.model.state()) | prefixed("judges", self.judges.state())
 
     def restore(self, state: State) -> None:
         """The inverse of `state`."""
-        self.model.restore(_under("model.", state))
-        self.judges.restore(_under("judges.", state))
+        self.model.restore(under("model", state))
+        self.judges.restore(under("judges", state))
 
 
 class FrameLayer:
@@ -196,19 +195,19 @@ class FrameLayer:
     def state(self) -> State:
         """Everything learned, as arrays."""
         weights = {k: v.detach().cpu().numpy() for k, v in self.network.state_dict().items()}
-        parts = {"network": weights, "scale": self.scale.state(), "judges": self.judges.state()}
-        return {f"{part}.{name}": a for part, state in parts.items() for name, a in state.items()}
+        learned = prefixed("scale", self.scale.state()) | prefixed("judges", self.judges.state())
+        return prefixed("network", weights) | learned
 
     def restore(self, state: State) -> None:
         """The inverse of `state`. Raises RunError where the weights fit another network."""
-        weights = {k: torch.from_numpy(v) for k, v in _under("network.", state).items()}
+        weights = {k: torch.from_numpy(v) for k, v in under("network", state).items()}
         try:
             self.network.load_state_dict(weights)
         except RuntimeError as error:
             raise RunError(f"the saved weights fit another network: {error}") from error
-        self.scale.restore(_under("scale.", state))
+        self.scale.restore(under("scale", state))
         self.inference = Inference(self.network)
-        self.judges.restore(_under("judges.", state))
+        self.judges.restore(under("judges", state))
 
 
 def _made(model: Options, known: Options) -> Any:
@@ -221,7 +220,3 @@ def _made(model: Options, known: Options) -> Any:
 
 def _with_brightness(encoded: Encoded, pictures: Sequence[FloatArray]) -> Encoded:
     return Encoded(encoded.embedding, {**encoded.terms, "brightness": brightness(pictures)})
-
-
-def _under(prefix: str, state: State) -> State:
-    return {name[len(prefix) :]: a for name, a in state.items() if name.startswith(prefix)}
